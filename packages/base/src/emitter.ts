@@ -1,0 +1,50 @@
+interface Entry {
+  readonly listener: (event: never) => void;
+  isOn: boolean;
+}
+
+/**
+ * Typed events. Listeners run in the order in which they were added, in the emitting call itself; one that was taken
+ * off is never called again, and one that is added while an event is on its way hears the next.
+ * A listener that throws stops neither the others nor the emitter: its error surfaces as an uncaught one, in a
+ * microtask, as the DOM's EventTarget does it, because it is a fault of the program and must show.
+ */
+export class Emitter<Events> {
+  // The lists are replaced, never changed: emitting, the hot path, walks one without copying it.
+  readonly #entries = new Map<keyof Events, readonly Entry[]>();
+
+  /**
+   * The same function added twice is two listeners.
+   * @returns a function that takes the listener off again.
+   */
+  on<E extends keyof Events>(event: E, listener: (event: Events[E]) => void): () => void {
+    const entry: Entry = { listener, isOn: true };
+    this.#entries.set(event, [...(this.#entries.get(event) ?? []), entry]);
+    return () => {
+      entry.isOn = false;
+      const left = (this.#entries.get(event) ?? []).filter((other) => other !== entry);
+      if (left.length === 0) this.#entries.delete(event);
+      else this.#entries.set(event, left);
+    };
+  }
+
+  /** Whether building the event would be of use to anybody: hot paths ask first. */
+  has(event: keyof Events): boolean {
+    return this.#entries.has(event);
+  }
+
+  emit<E extends keyof Events>(event: E, value: Events[E]): void {
+    const entries = this.#entries.get(event);
+    if (entries === undefined) return;
+    for (const entry of entries) {
+      if (!entry.isOn) continue;
+      try {
+        (entry.listener as (value: Events[E]) => void)(value);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}

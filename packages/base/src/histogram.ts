@@ -1,0 +1,81 @@
+import { checkNumber } from './check.ts';
+
+/** A distribution of non-negative numbers, kept in fixed memory. */
+export interface Histogram {
+  readonly count: number;
+  readonly sum: number;
+  readonly max: number;
+  /**
+   * A number that at least that share of the values do not exceed: never below the exact percentile, above it by at
+   * most 6.25 %, and by nothing for whole numbers up to 32. Values below 1/16 count as 1/16, and above 2^44 the answer
+   * is the maximum. 0 when empty.
+   * @param p 0..1
+   */
+  percentile(p: number): number;
+  toJSON(): { count: number; sum: number; max: number; p50: number; p95: number; p99: number };
+}
+
+// From a sixteenth of a millisecond to centuries, from one item to terabytes.
+const LOWEST_EXPONENT = -4;
+const HIGHEST_EXPONENT = 44;
+const LOWEST = 2 ** LOWEST_EXPONENT;
+const PER_DOUBLING = 16;
+// One more below for what is tiny, one more above for what is enormous.
+const BUCKETS = (HIGHEST_EXPONENT - LOWEST_EXPONENT) * PER_DOUBLING + 2;
+
+const float = new DataView(new ArrayBuffer(8));
+// A double's upper 16 bits: sign, exponent biased by 1023, first four bits of the fraction. Read as one number they
+// count sixteenths of a doubling, which is cheaper than a logarithm.
+const LOWEST_SIXTEENTH = (1023 + LOWEST_EXPONENT) * PER_DOUBLING;
+
+function bucketOf(value: number): number {
+  if (!(value > LOWEST)) return 0;
+  float.setFloat64(0, value);
+  const high = float.getUint32(0);
+  // A value on the very edge belongs to the bucket below, so that the edge can stand for it exactly.
+  const sixteenth = (float.getUint32(4) === 0 ? high - 1 : high) >>> 16;
+  return Math.min(BUCKETS - 1, sixteenth - LOWEST_SIXTEENTH + 1);
+}
+
+function upperEdge(bucket: number): number {
+  if (bucket === 0) return LOWEST;
+  if (bucket === BUCKETS - 1) return Number.POSITIVE_INFINITY;
+  const doublings = Math.floor((bucket - 1) / PER_DOUBLING);
+  const sixteenths = ((bucket - 1) % PER_DOUBLING) + 1;
+  return 2 ** (LOWEST_EXPONENT + doublings) * (1 + sixteenths / PER_DOUBLING);
+}
+
+/** Log-spaced buckets: recording is one array increment, memory is fixed at 3 kB and taken with the first value. */
+export class LogHistogram implements Histogram {
+  count = 0;
+  sum = 0;
+  max = 0;
+  #buckets: Uint32Array | undefined;
+
+  /** A negative number, which a wall clock set back can bring about, counts as 0; so does NaN. */
+  record(given: number): void {
+    // Not Math.max, which lets NaN through.
+    const value = Number.isNaN(given) || given < 0 ? 0 : given;
+    this.#buckets ??= new Uint32Array(BUCKETS);
+    const bucket = bucketOf(value);
+    this.#buckets[bucket] = (this.#buckets[bucket] as number) + 1;
+    this.count++;
+    this.sum += value;
+    if (value > this.max) this.max = value;
+  }
+
+  percentile(p: number): number {
+    checkNumber('p', p, 0, 1);
+    if (this.#buckets === undefined) return 0;
+    const wanted = Math.max(1, Math.ceil(p * this.count));
+    let seen = 0;
+    let bucket = 0;
+    for (; seen < wanted; bucket++) seen += this.#buckets[bucket] as number;
+    return Math.min(this.max, upperEdge(bucket - 1));
+  }
+
+  toJSON(): { count: number; sum: number; max: number; p50: number; p95: number; p99: number } {
+    const { count, sum, max } = this;
+    return { count, sum, max, p50: this.percentile(0.5), p95: this.percentile(0.95), p99: this.percentile(0.99) };
+  }
+}

@@ -1,0 +1,103 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { type Clock, sleepOn } from './clock.ts';
+
+interface Timer {
+  readonly atMs: number;
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+/** Time that moves only when a test says so. Timers due at one instant run in the order in which they were set. */
+export class VirtualClock implements Clock {
+  #nowMs: number;
+  #order = 0;
+  readonly #timers = new Set<Timer>();
+
+  constructor(startMs = 1_700_000_000_000) {
+    this.#nowMs = startMs;
+  }
+
+  /** Timers that are armed: for asserting that nothing was left behind. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    if (ms === Number.POSITIVE_INFINITY) return () => undefined;
+    const timer: Timer = { atMs: this.#nowMs + Math.max(0, ms), order: this.#order++, callback };
+    this.#timers.add(timer);
+    return () => {
+      this.#timers.delete(timer);
+    };
+  }
+
+  sleep(ms: number, signal?: AbortSignal | undefined): Promise<void> {
+    return sleepOn(this, ms, signal);
+  }
+
+  /** Moves time on, runs what falls due in order, and lets promises settle after each timer. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
+    await settle();
+    for (let next = this.#next(untilMs); next !== undefined; next = this.#next(untilMs)) {
+      this.#timers.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      next.callback();
+      await settle();
+    }
+    // A callback may have jumped past it.
+    this.#nowMs = Math.max(this.#nowMs, untilMs);
+  }
+
+  /** Time passes and no timer runs, as when the event loop is blocked or a laptop sleeps. */
+  jump(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  #next(untilMs: number): Timer | undefined {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (timer.atMs > untilMs) continue;
+      if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.order < next.order)) {
+        next = timer;
+      }
+    }
+    return next;
+  }
+}
+
+/** Lets every promise reaction that is ready run, however deep the chain (up to a few dozen awaits). */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 50; i++) await Promise.resolve();
+}
+
+/** How many listeners stand on a signal, counted from now on. @returns the count, when called */
+export function countListeners(signal: AbortSignal): () => number {
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...all: Parameters<typeof add>) => {
+    listeners++;
+    add(...all);
+  };
+  signal.removeEventListener = (...all: Parameters<typeof remove>) => {
+    listeners--;
+    remove(...all);
+  };
+  return () => listeners;
+}
+
+/** A seeded random in [0, 1) (mulberry32): the same seed gives the same run. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,85 @@
+import { CodedError } from '@chunks/base';
+
+/** What to branch on. */
+export type LockErrorCode = 'LOCK_TIMEOUT' | 'LOCK_LOST' | 'LOCK_CLOSED' | 'LOCK_QUEUE_FULL' | 'LOCK_STALE_TOKEN';
+
+/** What every error of this package is. An abort is none of these: it rejects with the signal's own reason. */
+export abstract class LockError extends CodedError {
+  abstract override readonly code: LockErrorCode;
+  readonly key: string;
+
+  constructor(key: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.key = key;
+  }
+}
+
+/** The key was not free within `timeoutMs`. */
+export class LockTimeoutError extends LockError {
+  readonly code = 'LOCK_TIMEOUT';
+  readonly retryable = true;
+  readonly waitedMs: number;
+  /** Who held the key at that moment; of several shared holders, one. */
+  readonly holder: { owner: string; heldMs: number } | undefined;
+
+  constructor(key: string, waitedMs: number, holder: { owner: string; heldMs: number } | undefined) {
+    const by = holder && ` (held for ${holder.heldMs} ms by ${JSON.stringify(holder.owner)})`;
+    super(key, `${JSON.stringify(key)} was not free within ${waitedMs} ms${by ?? ''}`);
+    this.waitedMs = waitedMs;
+    this.holder = holder;
+  }
+}
+
+/** The lock was not ours any more: its lease had ended, or it had been released. */
+export class LockLostError extends LockError {
+  readonly code = 'LOCK_LOST';
+  readonly retryable = false;
+  /** From `run`: what the task returned all the same; when it threw instead, that is the `cause`. */
+  readonly value: unknown;
+
+  constructor(key: string, outcome?: { value?: unknown; cause?: unknown }) {
+    super(key, `${JSON.stringify(key)} is not ours any more: the lease ended or was released`, outcome);
+    this.value = outcome?.value;
+  }
+}
+
+/** The locker was closed. */
+export class LockClosedError extends LockError {
+  readonly code = 'LOCK_CLOSED';
+  readonly retryable = false;
+
+  constructor(key: string) {
+    super(key, `${JSON.stringify(key)} was not granted: the locker is closed`);
+  }
+}
+
+/** As many waiters as `maxWaiting` allows are in the queues. */
+export class QueueFullError extends LockError {
+  readonly code = 'LOCK_QUEUE_FULL';
+  readonly retryable = true;
+
+  constructor(key: string, maxWaiting: number) {
+    super(key, `${JSON.stringify(key)} was not queued: maxWaiting (${maxWaiting}) is reached`);
+  }
+}
+
+/** A write of an older holder: somebody with a higher token has written since. */
+export class StaleTokenError extends LockError {
+  readonly code = 'LOCK_STALE_TOKEN';
+  readonly retryable = false;
+  readonly token: number;
+  readonly storedToken: number;
+
+  constructor(key: string, token: number, storedToken: number) {
+    super(key, `${JSON.stringify(key)} was written under token ${storedToken} already, ${token} is older`);
+    this.token = token;
+    this.storedToken = storedToken;
+  }
+}
+
+/** Whether it is one of this package's errors; `code` then tells which. */
+export function isLockError(
+  error: unknown,
+): error is LockTimeoutError | LockLostError | LockClosedError | QueueFullError | StaleTokenError {
+  return error instanceof LockError;
+}

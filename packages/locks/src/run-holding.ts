@@ -1,0 +1,27 @@
+import { LockLostError } from './errors.ts';
+import type { Lock, LockGroup } from './types.ts';
+
+/**
+ * Runs the task, then releases, whatever the task did. A task whose lock was lost under it is waited for all the
+ * same, and its outcome travels in the LockLostError: nobody may take it for done under the lock.
+ */
+export async function runHolding<L extends Lock | LockGroup, T>(
+  handle: L,
+  task: (handle: L) => T | PromiseLike<T>,
+): Promise<T> {
+  let outcome: { value: T } | { cause: unknown };
+  try {
+    outcome = { value: await task(handle) };
+  } catch (cause) {
+    outcome = { cause };
+  }
+  const release = handle.release();
+  // A lock of this process answers at once: no turn of the queue is lost on it.
+  const wasOurs = typeof release === 'boolean' ? release : await release;
+  // `false` may also mean that the task has released already, which is its right.
+  if (!wasOurs && handle.signal.aborted) {
+    throw new LockLostError((handle.signal.reason as LockLostError).key, outcome);
+  }
+  if ('cause' in outcome) throw outcome.cause;
+  return outcome.value;
+}

@@ -1,0 +1,115 @@
+import {
+  type Backoff,
+  type Clock,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkText,
+  exponentialBackoff,
+  refuseType,
+  systemClock,
+} from '@chunks/base';
+import type { AcquireOptions, KeyedMutexOptions, LockMode, LockRetry } from './types.ts';
+
+// `run` is there to see its task through: its lock lasts ten leases, where a bare lock's may be forgotten after one.
+const TASK_LEASES = 10;
+
+/** A locker's options, checked, with their defaults. */
+export interface Settings {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly maxWaiting: number;
+  readonly reclaims: boolean;
+  /** What an acquisition that names nothing gets: one object for all of them. */
+  readonly terms: Terms;
+  /** The same, for `run`. */
+  readonly taskTerms: Terms;
+}
+
+/** One acquisition's options, checked, with the locker's defaults. */
+export interface Terms {
+  readonly mode: LockMode;
+  readonly owner: string;
+  readonly timeoutMs: number;
+  readonly leaseMs: number;
+  /** From the grant to the end of the lease. */
+  readonly holdMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @throws TypeError | RangeError naming option, rule and value. */
+export function checkSettings(options: KeyedMutexOptions): Settings {
+  const {
+    timeoutMs = Number.POSITIVE_INFINITY,
+    leaseMs = 30_000,
+    onExpired = 'reclaim',
+    random = Math.random,
+  } = options;
+  checkFunction('random', random);
+  const terms: Terms = {
+    mode: 'exclusive',
+    owner: '',
+    timeoutMs: checkNumber('timeoutMs', timeoutMs, 0),
+    leaseMs: checkNumber('leaseMs', leaseMs, 1),
+    holdMs: leaseMs,
+    signal: undefined,
+  };
+  return {
+    clock: options.clock ?? systemClock,
+    random,
+    maxWaiting: checkInteger('maxWaiting', options.maxWaiting ?? 1_000_000, 0),
+    reclaims: checkOneOf('onExpired', onExpired, ['reclaim', 'report']) === 'reclaim',
+    terms,
+    taskTerms: { ...terms, holdMs: leaseMs * TASK_LEASES },
+  };
+}
+
+/**
+ * In one process no message can be late, so renewal needs none: a lock that is renewed up to `maxHoldMs` simply
+ * lasts that long.
+ * @param isTask whether it is renewed for `run`, where `maxHoldMs` is not given
+ * @throws TypeError | RangeError naming option, rule and value.
+ */
+export function checkTerms(settings: Settings, options: AcquireOptions | undefined, isTask: boolean): Terms {
+  const terms = isTask ? settings.taskTerms : settings.terms;
+  if (options === undefined) return terms;
+  const {
+    signal,
+    timeoutMs = terms.timeoutMs,
+    leaseMs = terms.leaseMs,
+    mode = terms.mode,
+    owner = terms.owner,
+  } = options;
+  if (typeof owner !== 'string') refuseType('owner', 'a string', owner);
+  // By shape: a signal may come from another realm.
+  if (signal !== undefined && typeof Object(signal).aborted !== 'boolean')
+    refuseType('signal', 'an AbortSignal', signal);
+  return {
+    mode: checkOneOf('mode', mode, ['exclusive', 'shared']),
+    owner,
+    timeoutMs: checkNumber('timeoutMs', timeoutMs, 0),
+    leaseMs: checkNumber('leaseMs', leaseMs, 1),
+    holdMs: checkNumber('maxHoldMs', options.maxHoldMs ?? (isTask ? leaseMs * TASK_LEASES : leaseMs), 1),
+    signal,
+  };
+}
+
+/** @throws TypeError | RangeError naming option, rule and value. */
+export function checkRetry(retry: LockRetry): { attempts: number; backoff: Backoff } {
+  return {
+    attempts: checkInteger('retry.attempts', retry.attempts, 1),
+    backoff: exponentialBackoff({
+      baseMs: checkNumber('retry.baseMs', retry.baseMs ?? 50, 0),
+      maxMs: checkNumber('retry.maxMs', retry.maxMs ?? 2_000, 0),
+      jitter: 'full',
+    }),
+  };
+}
+
+/** Sorted by UTF-16 code units, each once: whoever takes several takes them in this order, so nobody waits in a circle. */
+export function checkKeys(keys: Iterable<string>): string[] {
+  // A string is iterable too, and its letters are never what was meant.
+  if (typeof keys === 'string') refuseType('keys', 'an iterable of strings', keys);
+  return [...new Set(keys)].map((key) => checkText('keys', key)).sort();
+}

@@ -1,0 +1,62 @@
+import { type Contents, versionOf } from './envelope.ts';
+import type { Folded, FoldSettings } from './fold.ts';
+import type { Member } from './member.ts';
+
+// The copy is made when somebody looks: of a thousand updates in one commit few read the state they get.
+function withState(target: object, decode: () => object): object {
+  const keep = (value: unknown): unknown => {
+    Object.defineProperty(target, 'state', { value, writable: true, enumerable: true, configurable: true });
+    return value;
+  };
+  return Object.defineProperty(target, 'state', {
+    get: () => keep(decode()),
+    set: keep,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+/** Tells each caller what became of its update, now that the attempt holds. */
+export function settleAll(o: {
+  readonly folded: Folded;
+  readonly members: readonly Member[];
+  /** What was written; without a write, what was found. */
+  readonly contents: Contents;
+  readonly wrote: boolean;
+  readonly recovered: boolean;
+  readonly settings: FoldSettings;
+}): void {
+  const { folded, contents, wrote, settings } = o;
+  const { json } = contents;
+  const version = versionOf(contents);
+  const batched = wrote ? o.members.filter((member) => folded.turns.get(member)?.kind === 'done').length : 0;
+  let index = 0;
+  for (const member of o.members) {
+    const turn = folded.turns.get(member);
+    if (turn === undefined) continue;
+    if (turn.kind === 'failed') {
+      member.reject(turn.error);
+      continue;
+    }
+    const { key } = member.request;
+    const { attempts } = member;
+    const written = wrote && turn.kind === 'done';
+    const value =
+      turn.kind === 'replayed'
+        ? { version, result: copied(turn.result), attempts, replayed: true }
+        : {
+            version,
+            result: turn.result,
+            attempts,
+            index: written ? index++ : -1,
+            batched: written ? batched : 0,
+            recovered: written && o.recovered,
+            replayed: false,
+          };
+    const text = (): string => json ?? settings.codec.encode(key, settings.initial());
+    member.resolve(withState(value, () => settings.codec.decode(key, text())));
+  }
+}
+
+// JSON has no undefined, which a remembered result may well be.
+const copied = (result: unknown): unknown => (result === undefined ? undefined : JSON.parse(JSON.stringify(result)));

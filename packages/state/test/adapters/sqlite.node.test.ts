@@ -1,0 +1,214 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { seededRandom } from '@chunks/base/testing';
+import { createState } from '@chunks/state';
+import { sqliteStore } from '@chunks/state/sqlite';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { FAULTS, type Fault, faultyStore, recording } from '../faulty-store.ts';
+import { stateContract, storeContract } from '../store-contract.ts';
+
+// Other processes, real files, and a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
+
+let folder = '';
+const signal = new AbortController().signal;
+const file = () => join(folder, 'state.sqlite');
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'chunks-state-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('sqliteStore', () => {
+  for (const { name, run } of [...storeContract, ...stateContract]) {
+    test(name, async () => {
+      const store = sqliteStore(file());
+      await run(store);
+      await store.close?.();
+    });
+  }
+
+  test('records outlive the store, and a closed store opens again', async () => {
+    const store = sqliteStore(file());
+    const written = await store.write('a', 'one', undefined, { signal });
+    await store.close?.();
+    await store.close?.();
+    // The last connection takes its log with it.
+    expect(existsSync(`${file()}-wal`)).toBe(false);
+    expect(await store.read('a', { signal })).toMatchObject({ value: 'one', ...written });
+    await store.close?.();
+    expect(await sqliteStore(file()).read('a', { signal })).toMatchObject({ value: 'one', ...written });
+  });
+
+  test('writes ahead and syncs', async () => {
+    const store = sqliteStore(file());
+    await store.write('a', 'one', undefined, { signal });
+    const database = new DatabaseSync(file());
+    expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
+    // The state can be read into by any tool that reads JSON.
+    const state = createState({ store, initial: () => ({ n: 0 }) });
+    await state.update('b', (draft) => void (draft.n = 7));
+    const row = database
+      .prepare("SELECT json_extract(value, '$.state.n') AS n FROM chunks_state WHERE key = 'b'")
+      .get();
+    expect(row).toEqual({ n: 7 });
+    database.close();
+    await state.close();
+  });
+
+  test('a file held by another for too long is a failure without a write, and is tried again', async () => {
+    const store = sqliteStore(file(), { busyTimeoutMs: 0 });
+    await store.write('a', 'one', undefined, { signal });
+    const other = new DatabaseSync(file());
+    other.exec('BEGIN IMMEDIATE');
+    await expect(store.write('b', 'one', undefined, { signal })).rejects.toMatchObject({ definite: true });
+    const state = createState({ store, initial: () => ({ n: 0 }) });
+    const update = state.update('c', (draft) => ++draft.n);
+    setTimeout(() => other.exec('COMMIT'), 30);
+    expect(await update).toMatchObject({ version: 1, result: 1 });
+    await expect(state.update('d', () => 1, { maxAttempts: 1 })).resolves.toMatchObject({ version: 1 });
+    other.close();
+    await state.close();
+  });
+
+  test('a path that cannot be opened: a failure that says nothing was written, then a retry', async () => {
+    const store = sqliteStore(join(folder, 'none', 'state.sqlite'));
+    await expect(store.write('a', 'one', undefined, { signal })).rejects.toMatchObject({ definite: true });
+    const state = createState({ store, initial: () => ({}), retry: { maxMs: 2 } });
+    await expect(state.update('a', () => 1, { maxAttempts: 2 })).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      attempts: 2,
+    });
+  });
+
+  test('bad input is refused at once', () => {
+    expect(() => sqliteStore('')).toThrow('path must be a non-empty string, but is ""');
+    expect(() => sqliteStore(7 as never)).toThrow('path must be a string, but is 7');
+    expect(() => sqliteStore('x', { busyTimeoutMs: -1 })).toThrow('busyTimeoutMs must be');
+  });
+});
+
+describe('createState over a SQLite file that loses one call in three', () => {
+  const quick = FAULTS.filter((fault) => !fault.startsWith('hang'));
+  for (const [seed, { name, run }] of stateContract.entries()) {
+    test(name, async () => {
+      const random = seededRandom(seed + 100);
+      const next = (): Fault => (random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as Fault) : 'none');
+      const store = sqliteStore(file());
+      await run(faultyStore(store, { next }));
+      await store.close?.();
+    });
+  }
+});
+
+interface Worker {
+  readonly child: ChildProcess;
+  readonly acknowledged: { id: string; version: number; index: number }[];
+  readonly ready: Promise<void>;
+  readonly ended: Promise<number | null>;
+}
+
+function worker(
+  name: string,
+  count: number,
+  inTurn: boolean,
+  onLine: (worker: Worker) => void = () => undefined,
+): Worker {
+  const script = fileURLToPath(new URL('./sqlite-worker.ts', import.meta.url));
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=@chunks/source',
+      '--disable-warning=ExperimentalWarning',
+      script,
+      file(),
+      name,
+      String(count),
+      inTurn ? 'in turn' : '',
+    ],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  const acknowledged: Worker['acknowledged'] = [];
+  let text = '';
+  let isReady = () => undefined as void;
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const self: Worker = { child, acknowledged, ready, ended };
+  child.stdout?.on('data', (data) => {
+    text += data;
+    const lines = text.split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines.map((line) => JSON.parse(line))) {
+      if (line === 'ready') isReady();
+      else {
+        acknowledged.push(line);
+        onLine(self);
+      }
+    }
+  });
+  return self;
+}
+
+async function log(): Promise<{ log: string[]; version: number }> {
+  const state = createState({ store: sqliteStore(file()), initial: () => ({ log: [] as string[] }) });
+  const record = await state.get('shared');
+  await state.close();
+  return { log: record?.state.log ?? [], version: record?.version ?? 0 };
+}
+
+async function go(workers: Worker[]): Promise<void> {
+  await Promise.all(workers.map(({ ready }) => ready));
+  for (const { child } of workers) child.stdin?.write('go');
+}
+
+describe('several processes on one file', () => {
+  test('4 × 50 parallel updates: all there, once, in the order of (version, index)', async () => {
+    const workers = ['a', 'b', 'c', 'd'].map((name) => worker(name, 50, false));
+    await go(workers);
+    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual([0, 0, 0, 0]);
+    const all = workers
+      .flatMap(({ acknowledged }) => acknowledged)
+      .sort((a, b) => a.version - b.version || a.index - b.index);
+    const stored = await log();
+    expect(all).toHaveLength(200);
+    expect(stored.log).toEqual(all.map(({ id }) => id));
+    expect([...new Set(all.map(({ version }) => version))]).toEqual(
+      Array.from({ length: stored.version }, (_, i) => i + 1),
+    );
+  });
+
+  test('4 × 50 in turn, one killed in mid-run: nothing acknowledged is lost, nothing is there twice', async () => {
+    const workers = ['a', 'b', 'c', 'd'].map((name) =>
+      worker(name, 50, true, ({ child, acknowledged }) => {
+        if (name === 'a' && acknowledged.length === 17) child.kill('SIGKILL');
+      }),
+    );
+    await go(workers);
+    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual([null, 0, 0, 0]);
+    const stored = await log();
+    expect(new Set(stored.log).size).toBe(stored.log.length);
+    const acknowledged = workers.flatMap((one) => one.acknowledged.map(({ id }) => id));
+    expect(stored.log).toEqual(expect.arrayContaining(acknowledged));
+    // What the killed one did not live to say: at most what it had sent after the last line that got out.
+    const unsaid = stored.log.filter((id) => !acknowledged.includes(id));
+    expect(unsaid.every((id) => id.startsWith('a-'))).toBe(true);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(150 + 17);
+  });
+});
+
+test('versions in the file rise by one a commit, without a gap', async () => {
+  const store = recording(sqliteStore(file()));
+  const states = [1, 2, 3].map(() => createState({ store, initial: () => ({ n: 0 }) }));
+  await Promise.all(
+    states.flatMap((state) => Array.from({ length: 30 }, () => state.update('k', (draft) => ++draft.n))),
+  );
+  const versions = store.history.map(({ value }) => JSON.parse(value).version);
+  expect(versions).toEqual(versions.map((_, i) => i + 1));
+  await store.close?.();
+});

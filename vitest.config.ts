@@ -1,0 +1,46 @@
+import path from 'node:path';
+import { cloudflareTest } from '@cloudflare/vitest-plugin';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+// Tests read the sources of every workspace package: nothing has to be built first.
+const conditions = ['@chunks/source'];
+const resolve = { conditions };
+const ssr = { resolve: { conditions, externalConditions: conditions } };
+
+// A name ending in `.node.test.ts` says that the test needs Node; every other test of a package runs on each runtime.
+const needsNode = ['**/*.node.test.ts'];
+
+const setupFiles = [path.resolve(import.meta.dirname, '.ci/fast-check.ts')];
+
+// Only for what hangs: no test asserts a time, and two busy cores can be slow.
+const patience = { testTimeout: 90_000, hookTimeout: 90_000 };
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    projects: [
+      {
+        resolve,
+        ssr,
+        test: {
+          name: 'node',
+          ...patience,
+          setupFiles,
+          include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', '.ci/**/*.test.ts'],
+        },
+      },
+      {
+        resolve,
+        ssr,
+        plugins: [cloudflareTest({ miniflare: { compatibilityDate: '2026-11-01' } })],
+        test: {
+          name: 'workers',
+          ...patience,
+          setupFiles,
+          include: ['packages/*/test/**/*.test.ts'],
+          exclude: needsNode,
+        },
+      },
+    ],
+  },
+});
+export default config;
