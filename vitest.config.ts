@@ -25,6 +25,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'node',
           ...patience,
           setupFiles,
+          globalSetup: ['.ci/services.ts'],
           include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', '.ci/**/*.test.ts'],
         },
       },
