@@ -30,7 +30,9 @@ function listens(port: number): Promise<boolean> {
 function suitesThatNeed(service: Service): string[] {
   const root = path.resolve(import.meta.dirname, '..');
   const files = globSync('{packages,examples}/*/test/**/*.test.ts', { cwd: root });
-  return files.filter((file) => readFileSync(path.join(root, file), 'utf8').includes(`describeWith('${service}'`)).sort();
+  return files
+    .filter((file) => readFileSync(path.join(root, file), 'utf8').includes(`describeWith('${service}'`))
+    .sort();
 }
 
 export default async function findServices(project: TestProject): Promise<() => void> {
@@ -44,7 +46,10 @@ export default async function findServices(project: TestProject): Promise<() => 
   if (missing.length > 0 && process.env['CHUNKS_SERVICES'] === 'required') {
     throw new Error(`CHUNKS_SERVICES=required, but ${lines.join('; ')}`);
   }
-  project.provide('services', all.filter((service) => !missing.includes(service)));
+  project.provide(
+    'services',
+    all.filter((service) => !missing.includes(service)),
+  );
   // Said after everything else, where it is seen.
   return () => {
     for (const line of lines) console.warn(`LEFT OUT: ${line}`);
