@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core';
+import type { Page, Request } from 'playwright-core';
 import type { Verdicts } from './verdicts.ts';
 
 interface Entry {
@@ -12,17 +12,29 @@ interface Entry {
  */
 export class ConsoleLog {
   readonly #entries: Entry[] = [];
-  /** Set while the server is down, and until the page has found it again. */
-  serverAway = false;
+  readonly #open = new Set<Request>();
+  // A player with enough in its buffer finds out only seconds later that its stream was cut.
+  #cut: string[] = [];
+  #serverAway = false;
 
   constructor(page: Page, verdicts: Verdicts) {
+    page.on('request', (request) => this.#open.add(request));
+    page.on('requestfinished', (request) => this.#open.delete(request));
+    page.on('requestfailed', (request) => this.#open.delete(request));
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
+      const { url } = message.location();
       const network = /^Failed to load resource: net::ERR_/.test(message.text());
-      const text = `${message.type()}: ${message.text()} ${message.location().url}, after “${verdicts.last}”`;
-      this.#entries.push({ text, whileAway: network && this.serverAway });
+      const text = `${message.type()}: ${message.text()} ${url}, after “${verdicts.last}”`;
+      this.#entries.push({ text, whileAway: network && (this.#serverAway || this.#wasCut(url)) });
     });
     page.on('pageerror', (error) => this.#entries.push({ text: `uncaught: ${error.message}`, whileAway: false }));
+  }
+
+  /** Set before the server goes down, and until the page has found it again. */
+  set serverAway(away: boolean) {
+    this.#serverAway = away;
+    if (away) this.#cut = [...this.#open].map((request) => request.url());
   }
 
   get errors(): string[] {
@@ -31,5 +43,12 @@ export class ConsoleLog {
 
   get networkErrorsWhileAway(): number {
     return this.#entries.filter((entry) => entry.whileAway).length;
+  }
+
+  /** Each request that was open when the server went down may say so once. */
+  #wasCut(url: string): boolean {
+    const place = this.#cut.indexOf(url);
+    if (place >= 0) this.#cut.splice(place, 1);
+    return place >= 0;
   }
 }
