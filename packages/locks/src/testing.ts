@@ -1,0 +1,10 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * What every driver and every locker must do, as plain cases for any test runner; a clock and a network that do as
+ * the test says.
+ * @module
+ */
+export { VirtualClock } from '@chunks/base/testing';
+export type { ContractCase } from './testing/contract-case.ts';
+export type { LeaseAbilities, LeaseBench } from './testing/lease-bench.ts';
+export { leaseDriverContract } from './testing/lease-contract.ts';
