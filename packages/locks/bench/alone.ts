@@ -26,6 +26,8 @@ async function bytesEach(make: (i: number) => unknown): Promise<number> {
   return bytes;
 }
 
+const settled = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 500));
+
 async function cold(): Promise<number> {
   const before = process.cpuUsage();
   await subject.sequence(keys);
@@ -46,6 +48,15 @@ const measures: Record<string, () => Promise<number>> = {
   held: () => bytesEach((i) => subject.hold(keys[i] as string)),
   waiter: () => waiters(undefined),
   'waiter with timeout': () => waiters(60_000),
+  'idle waiters': async () => {
+    await subject.hold('k');
+    for (let i = 0; i < 1_000; i++) subject.wait('k', subject.name.includes(', no ') ? undefined : 60_000 + i);
+    await settled();
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000 / 3;
+  },
   idle: async () => {
     for (let i = 0; i < 20; i++) await subject.sequence(keys);
     const before = heapBytes();

@@ -43,6 +43,16 @@ interface Sema {
   release(): void;
   nrWaiting(): number;
 }
+interface TusLock {
+  lock(signal: AbortSignal, requestRelease: () => void): Promise<void>;
+  unlock(): Promise<void>;
+}
+interface TusModule {
+  MemoryLocker: new () => { newLock(id: string): TusLock };
+}
+interface WebLocks {
+  request(name: string, task: () => Promise<unknown>): Promise<unknown>;
+}
 interface AsyncSemaModule {
   Sema: new (permits: number) => Sema;
 }
@@ -150,7 +160,48 @@ async function asyncSema(): Promise<Contender> {
   };
 }
 
-const all = { '@chunks/locks': chunks, 'async-lock': asyncLock, 'async-mutex': asyncMutex, 'async-sema': asyncSema };
+async function webLocks(): Promise<Contender> {
+  const { locks } = navigator as unknown as { locks: WebLocks };
+  return {
+    name: 'navigator.locks, no timeouts',
+    sequence: async (keys) => {
+      for (const key of keys) await locks.request(key, nothing);
+    },
+    crowd: async (count) => void (await times(count, () => locks.request('k', nothing))),
+    hold: (key) => new Promise((held) => void locks.request(key, () => new Promise(held))),
+    wait: (key) => locks.request(key, nothing),
+  };
+}
+
+async function tusMemoryLocker(): Promise<Contender> {
+  const { MemoryLocker } = await load<TusModule>('@tus/server');
+  const locker = new MemoryLocker();
+  const never = new AbortController().signal;
+  const once = async (key: string): Promise<void> => {
+    const lock = locker.newLock(key);
+    await lock.lock(never, () => undefined);
+    await lock.unlock();
+  };
+  return {
+    // Each waiter asks again in every turn of the event loop: ten thousand of them would never come to an end.
+    name: 'tus MemoryLocker, no crowds',
+    sequence: async (keys) => {
+      for (const key of keys) await once(key);
+    },
+    crowd: async (count) => void (await times(count, () => once('k'))),
+    hold: (key) => locker.newLock(key).lock(never, () => undefined),
+    wait: (key) => once(key),
+  };
+}
+
+const all = {
+  '@chunks/locks': chunks,
+  'async-lock': asyncLock,
+  'async-mutex': asyncMutex,
+  'async-sema': asyncSema,
+  'navigator.locks': webLocks,
+  'tus MemoryLocker': tusMemoryLocker,
+};
 
 export const names: readonly string[] = Object.keys(all);
 
