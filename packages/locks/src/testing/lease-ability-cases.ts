@@ -1,6 +1,6 @@
 import type { LeaseDriver } from '../lease-driver.ts';
 import { equal, isTrue, rejection } from './contract-case.ts';
-import { LONG_MS, lives, queue, refused, take } from './lease-bench.ts';
+import { ask, LONG_MS, lives, queue, refused, take } from './lease-bench.ts';
 import type { LeaseCases } from './lease-cases.ts';
 
 /** Drivers with `inspect`. */
@@ -23,7 +23,7 @@ export const inspectCases: LeaseCases = {
 /** Drivers without it. */
 export const noInspectCases: LeaseCases = {
   async 'there is no inspect'(trial) {
-    equal((await trial.open()).inspect, undefined, 'inspect');
+    isTrue((await trial.open()).inspect === undefined, 'inspect must not be there');
   },
 };
 
@@ -86,7 +86,7 @@ export const watchCases: LeaseCases = {
 /** Drivers without it. */
 export const noWatchCases: LeaseCases = {
   async 'there is no watch'(trial) {
-    equal((await trial.open()).watch, undefined, 'watch');
+    isTrue((await trial.open()).watch === undefined, 'watch must not be there');
   },
 };
 
@@ -95,7 +95,7 @@ export const remoteCases: LeaseCases = {
   async 'a store that does not answer is neither busy nor free: every call rejects, and works once it answers'(trial) {
     const { driver, end } = await outageOf(trial.bench);
     const calls = {
-      acquire: () => take(driver, 'key', 'a'),
+      acquire: () => ask(driver, 'key', 'a'),
       renew: () => driver.renew('key', 'a', 1, LONG_MS),
       release: () => driver.release('key', 'a', 1),
       ...(driver.inspect && { inspect: () => driver.inspect?.('key') as Promise<unknown> }),
@@ -124,7 +124,7 @@ export const remoteCases: LeaseCases = {
 /** Drivers of stores that are always there. */
 export const localCases: LeaseCases = {
   async 'the store cannot be out of reach'(trial) {
-    equal(trial.bench.outage, undefined, 'outage of the bench');
+    isTrue(trial.bench.outage === undefined, 'the bench must have no outage');
   },
 };
 
@@ -151,6 +151,9 @@ export const injectedClockCases: LeaseCases = {
     isTrue(typeof trial.bench.turnBack === 'function', 'the bench of an injected clock needs a turnBack');
     trial.bench.turnBack(3_600_000);
     equal(await next('e'), later + 1, 'the token after the clock was set back');
+    equal(await take(driver, 'key', 'f', trial.shortMs), later + 2, 'the next one');
+    await trial.passShort();
+    equal(await next('g'), later + 3, 'the token after a lease that ended');
   },
 
   async 'a lease ends to the ms'(trial) {

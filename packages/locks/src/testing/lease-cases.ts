@@ -103,14 +103,15 @@ export const acquireCases: LeaseCases = {
       last = token;
     };
     for (let round = 0; round < 3; round++) {
-      const driver = await trial.open();
+      const drivers = [await trial.open(), await trial.open()] as const;
       for (let i = 0; i < 10; i++) {
+        const driver = drivers[i % 2] as (typeof drivers)[0];
         const token = await take(driver, 'key', `${round}-${i}`);
         rises(token);
         equal(await driver.release('key', `${round}-${i}`, token), true, 'release');
       }
-      rises(await take(driver, 'key', `dead ${round}`, trial.shortMs));
-      await driver.close?.();
+      rises(await take(drivers[0], 'key', `dead ${round}`, trial.shortMs));
+      for (const driver of drivers) await driver.close?.();
       await trial.passShort();
     }
     rises(await take(await trial.open(), 'key', 'last'));
@@ -183,11 +184,13 @@ export const holderCases: LeaseCases = {
   async 'an ended lease never revives, though nobody has taken it'(trial) {
     const driver = await trial.open();
     const token = await take(driver, 'key', 'a', trial.shortMs);
+    const another = await take(driver, 'another key', 'a', trial.shortMs);
     await trial.passShort();
     equal(await driver.renew('key', 'a', token, LONG_MS), false, 'renewal of an ended lease');
-    equal(await driver.release('key', 'a', token), false, 'release of an ended lease');
-    equal(await driver.renew('key', 'a', token, LONG_MS), false, 'renewal after that');
-    await take(driver, 'key', 'b');
+    equal(await driver.release('another key', 'a', another), false, 'release of an ended lease');
+    equal(await driver.release('key', 'a', token), false, 'release after the renewal');
+    equal(await driver.renew('another key', 'a', another, LONG_MS), false, 'renewal after the release');
+    for (const key of ['key', 'another key']) await take(driver, key, 'b');
   },
 
   async 'only the holder renews and releases, with the token of this very lease'(trial) {

@@ -83,11 +83,10 @@ export const lineCases: LeaseCases = {
     for (const holder of ['dead', 'b']) await queue(driver, 'key', holder);
     for (let i = 0; i < 2; i++) {
       await trial.bench.pass(0.6 * PLACE_MS);
-      await queue(driver, 'key', 'b');
+      for (const holder of ['b', 'c']) await queue(driver, 'key', holder);
     }
     equal(await driver.release('key', 'a', token), true, 'release');
     const next = await take(driver, 'key', 'b');
-    await queue(driver, 'key', 'c');
     isTrue(lives(await driver.renew('key', 'b', next, 4 * PLACE_MS)), 'the lease is alive');
     await trial.bench.pass(PLACE_MS + 1);
     equal(await driver.renew('key', 'b', next, LONG_MS), true, 'renewal when the only place has lapsed');
