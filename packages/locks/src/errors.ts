@@ -1,7 +1,13 @@
 import { CodedError } from '@chunks/base';
 
 /** What to branch on. */
-export type LockErrorCode = 'LOCK_TIMEOUT' | 'LOCK_LOST' | 'LOCK_CLOSED' | 'LOCK_QUEUE_FULL' | 'LOCK_STALE_TOKEN';
+export type LockErrorCode =
+  | 'LOCK_TIMEOUT'
+  | 'LOCK_LOST'
+  | 'LOCK_CLOSED'
+  | 'LOCK_DEADLOCK'
+  | 'LOCK_QUEUE_FULL'
+  | 'LOCK_STALE_TOKEN';
 
 /** What every error of this package is. An abort is none of these: it rejects with the signal's own reason. */
 export abstract class LockError extends CodedError {
@@ -53,6 +59,52 @@ export class LockClosedError extends LockError {
   }
 }
 
+/** The wait would have closed a circle in which everybody waits for the next. Nobody else in it was disturbed. */
+export class DeadlockError extends LockError {
+  readonly code = 'LOCK_DEADLOCK';
+  readonly retryable = false;
+  /**
+   * Who was refused, then who holds what that one wants, and so on: the last one wants what the first one holds. Who
+   * only stands before somebody in a key's line "holds" that key, too.
+   */
+  readonly cycle: readonly { owner: string; holds: string; wants: string }[];
+
+  constructor(key: string, cycle: readonly { owner: string; holds: string; wants: string }[]) {
+    const say = JSON.stringify;
+    const links = cycle.map(({ owner, holds, wants }) => `${say(owner)} holds ${say(holds)} and wants ${say(wants)}`);
+    super(key, `${say(key)} was not waited for, as that would never end: ${links.join('; ')}`);
+    this.cycle = cycle;
+  }
+}
+
+/** The store did not answer, or not in a way that tells who has the key. It says nothing about whether that is free. */
+export class LockUnavailableError extends LockError {
+  readonly code = 'LOCK_UNAVAILABLE';
+  readonly retryable = true;
+
+  /** @param store the driver's name; the client's own error is the `cause` */
+  constructor(key: string, store: string, cause: unknown) {
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    super(key, `${JSON.stringify(key)}: no answer from the store ${JSON.stringify(store)}${why}`, { cause });
+  }
+}
+
+/** Waiting would never have ended: those who hold what is wanted wait for what this one holds. */
+export class DeadlockError extends LockError {
+  readonly code = 'LOCK_DEADLOCK';
+  readonly retryable = false;
+  /** Each holds what the one before wants; the last wants what the first holds. */
+  readonly cycle: readonly { owner: string; holds: string; wants: string }[];
+
+  constructor(key: string, cycle: readonly { owner: string; holds: string; wants: string }[]) {
+    const links = cycle.map(({ owner, holds, wants }) => {
+      return `${JSON.stringify(owner)} holds ${JSON.stringify(holds)} and wants ${JSON.stringify(wants)}`;
+    });
+    super(key, `${JSON.stringify(key)} would never be granted: ${links.join(', ')}`);
+    this.cycle = cycle;
+  }
+}
+
 /** As many waiters as `maxWaiting` allows are in the queues. */
 export class QueueFullError extends LockError {
   readonly code = 'LOCK_QUEUE_FULL';
@@ -77,9 +129,19 @@ export class StaleTokenError extends LockError {
   }
 }
 
+/** The store cannot keep leases of this mode. */
+export class LockModeError extends LockError {
+  readonly code = 'LOCK_MODE_UNSUPPORTED';
+  readonly retryable = false;
+
+  constructor(key: string, mode: string, store: string) {
+    super(key, `${JSON.stringify(key)}: the store ${JSON.stringify(store)} has no ${mode} leases`);
+  }
+}
+
 /** Whether it is one of this package's errors; `code` then tells which. */
 export function isLockError(
   error: unknown,
-): error is LockTimeoutError | LockLostError | LockClosedError | QueueFullError | StaleTokenError {
+): error is LockTimeoutError | LockLostError | LockClosedError | DeadlockError | QueueFullError | StaleTokenError {
   return error instanceof LockError;
 }

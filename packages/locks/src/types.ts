@@ -1,4 +1,5 @@
 import type { Clock, Histogram, MaybePromise } from '@chunks/base';
+import type { DeadlockDetector } from './deadlock-detector.ts';
 
 /** `exclusive`: alone. `shared`: together with other shared holders, never with an exclusive one. */
 export type LockMode = 'exclusive' | 'shared';
@@ -78,6 +79,21 @@ export interface LocalLock extends Lock, Disposable {
   release(): boolean;
 }
 
+/** A lock that lives in a store, where other processes see it: what changes it is a call over the network. */
+export interface LeasedLock extends Lock {
+  /**
+   * Renews the lease in the store at once, and lets the lock last until now + leaseMs at least, beyond `maxHoldMs` too.
+   * Rejects with {@link LockLostError} when it is not ours any more, and with {@link LockUnavailableError} when the
+   * store does not answer: the lock then lives on until `expiresAtMs`.
+   */
+  extend(leaseMs?: number | undefined): Promise<void>;
+  /**
+   * Resolves when the store has freed the key, or when a local waiter has got it. Rejects with
+   * {@link LockUnavailableError} when the store does not answer: the lease then ends by itself.
+   */
+  release(): Promise<boolean>;
+}
+
 /** Several locks that were granted together and live together: when one is lost, all are released. */
 export interface LockGroup<L extends Lock = Lock> extends AsyncDisposable {
   /** Sorted by key, by UTF-16 code units. */
@@ -111,7 +127,7 @@ export interface LockStats {
   expired: number;
   /** Locks that were taken from their holder. */
   lost: number;
-  /** Attempts refused because the queue was full or the locker closed. */
+  /** Attempts refused because the queue was full, the locker closed, or their wait would have closed a circle. */
   rejected: number;
   /** Waits of granted attempts, in ms. */
   wait: Histogram;
@@ -188,4 +204,34 @@ export interface KeyedMutexOptions extends LockerOptions {
    * @default 'reclaim'
    */
   onExpired?: 'reclaim' | 'report' | undefined;
+  /** Refuses a wait that would close a circle of waits. Several mutexes may share one. @default none: a circle waits for ever */
+  deadlocks?: DeadlockDetector | undefined;
+}
+
+/** A locker whose locks are leases in a store: the same calls as on a `KeyedMutex`, all of them asynchronous. */
+export interface LeaseLocker extends Locker<LeasedLock> {
+  tryAcquire(key: string, options?: TryOptions): Promise<LeasedLock | undefined>;
+  isLocked(key: string): Promise<boolean>;
+}
+
+/** Options of `leaseLocker`. */
+export interface LeaseLockerOptions extends LockerOptions {
+  /**
+   * A lock counts as lost this many ms before its lease can end in the store: clocks do not run equally fast.
+   * @default 2 + 1 % of the lease
+   */
+  driftMs?: number | undefined;
+  /**
+   * How often to ask for a key that somebody else has, in ms and with jitter, where the store cannot tell of a release.
+   * @default { minMs: 25, maxMs: 500 }
+   */
+  poll?: { minMs: number; maxMs: number } | undefined;
+  /**
+   * A live lease goes from one waiter of this process to the next without the store: this many grants, 1 to 127, or for
+   * half the lease, whichever ends first. Then other processes get their turn.
+   * @default { maxGrants: 64 }
+   */
+  handOff?: { maxGrants: number } | undefined;
+  /** A call of the store that takes longer counts as unanswered, in ms, at least 1; never more than half the lease. @default 5_000 */
+  requestTimeoutMs?: number | undefined;
 }
