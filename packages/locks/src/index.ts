@@ -4,6 +4,7 @@
  * @module
  */
 export type { Clock, Histogram, MaybePromise } from '@chunks/base';
+export type * from './deadlock-detector.ts';
 export * from './errors.ts';
 export { assertFresh, FencingGuard } from './fencing.ts';
 export { KeyedMutex } from './keyed-mutex.ts';

@@ -18,6 +18,9 @@ import type {
   TryOptions,
 } from './types.ts';
 
+/** Whether the lock is given to a task, handed out, or handed out in a group. */
+type Use = 'task' | 'lock' | 'group';
+
 /**
  * One lock per key, for the tasks of one process, with timeouts, cancellation, shared mode and leases that end.
  *
@@ -49,6 +52,7 @@ export class KeyedMutex implements Locker<LocalLock> {
    * @throws LockTimeoutError when the key is not free within `timeoutMs`.
    * @throws LockClosedError when the mutex is or gets closed.
    * @throws QueueFullError when `maxWaiting` others wait.
+   * @throws DeadlockError when a detector was given and the wait would close a circle of waits.
    * @throws TypeError | RangeError on bad input; the signal's own reason when that aborts.
    * @example
    * const lock = await locks.acquire('video-7', { timeoutMs: 500, signal });
@@ -59,7 +63,7 @@ export class KeyedMutex implements Locker<LocalLock> {
    * }
    */
   acquire(key: string, options?: AcquireOptions): Promise<LocalLock> {
-    return this.#acquire(key, options, false);
+    return this.#acquire(key, options, 'lock');
   }
 
   /**
@@ -69,7 +73,7 @@ export class KeyedMutex implements Locker<LocalLock> {
    */
   tryAcquire(key: string, options?: TryOptions): LocalLock | undefined {
     checkText('key', key);
-    return this.#table.tryAcquire(key, checkTerms(this.#settings, options, false));
+    return this.#table.tryAcquire(key, this.#terms(options, 'lock'));
   }
 
   /**
@@ -84,7 +88,8 @@ export class KeyedMutex implements Locker<LocalLock> {
    */
   async run<T>(key: string, task: (lock: LocalLock) => T | PromiseLike<T>, options?: AcquireOptions): Promise<T> {
     checkFunction('task', task);
-    return runHolding(await this.#acquire(key, options, true), task);
+    const lock = await this.#acquire(key, options, 'task');
+    return runHolding(lock, task, lock.terms.claim);
   }
 
   /**
@@ -104,7 +109,7 @@ export class KeyedMutex implements Locker<LocalLock> {
    * }
    */
   acquireAll(keys: Iterable<string>, options?: AcquireOptions): Promise<LockGroup<LocalLock>> {
-    return this.#acquireAll(keys, options, false);
+    return this.#acquireAll(keys, options, 'group');
   }
 
   /**
@@ -117,7 +122,8 @@ export class KeyedMutex implements Locker<LocalLock> {
     options?: AcquireOptions,
   ): Promise<T> {
     checkFunction('task', task);
-    return runHolding(await this.#acquireAll(keys, options, true), task);
+    const group = await this.#acquireAll(keys, options, 'task');
+    return runHolding(group, task, (group.locks[0] as HeldLock | undefined)?.terms.claim);
   }
 
   /** Whether somebody holds the key. True is old news as soon as it is told: to act on it, use {@link tryAcquire}. */
@@ -188,10 +194,10 @@ export class KeyedMutex implements Locker<LocalLock> {
   }
 
   // Not an async function: an uncontended lock costs one resolved promise and nothing else.
-  #acquire(key: string, options: AcquireOptions | undefined, isTask: boolean): Promise<LocalLock> {
+  #acquire(key: string, options: AcquireOptions | undefined, use: Use): Promise<HeldLock> {
     try {
       checkText('key', key);
-      const terms = checkTerms(this.#settings, options, isTask);
+      const terms = this.#terms(options, use);
       if (options?.retry !== undefined) return this.#acquirePatiently(key, terms, options);
       return Promise.resolve(this.#table.acquire(key, terms));
     } catch (error) {
@@ -200,19 +206,17 @@ export class KeyedMutex implements Locker<LocalLock> {
   }
 
   // Apart from the above, where its closure would cost each call a context on the heap.
-  #acquirePatiently(key: string, terms: Terms, options: AcquireOptions): Promise<LocalLock> {
+  #acquirePatiently(key: string, terms: Terms, options: AcquireOptions): Promise<HeldLock> {
     return this.#retry(options, async () => this.#table.acquire(key, terms));
   }
 
-  async #acquireAll(
-    keys: Iterable<string>,
-    options: AcquireOptions | undefined,
-    isTask: boolean,
-  ): Promise<LockGroup<LocalLock>> {
+  async #acquireAll(keys: Iterable<string>, options: AcquireOptions | undefined, use: Use): Promise<JointLocks> {
     const sorted = checkKeys(keys);
-    const terms = checkTerms(this.#settings, options, isTask);
-    if (options?.retry !== undefined) return this.#retry(options, () => this.#enterAll(sorted, terms));
-    return this.#enterAll(sorted, terms);
+    const terms = this.#terms(options, use);
+    const enterAll = (): Promise<JointLocks> => this.#enterAll(sorted, terms);
+    const group = await (options?.retry === undefined ? enterAll() : this.#retry(options, enterAll));
+    if (use === 'group') terms.claim?.handOut();
+    return group;
   }
 
   async #enterAll(keys: readonly string[], terms: Terms): Promise<JointLocks> {
@@ -228,6 +232,12 @@ export class KeyedMutex implements Locker<LocalLock> {
     const expiresAtMs = this.#settings.clock.now() + terms.holdMs;
     for (const lock of locks) this.#table.setExpiry(lock, expiresAtMs);
     return new JointLocks(locks);
+  }
+
+  #terms(options: AcquireOptions | undefined, use: Use): Terms {
+    const terms = checkTerms(this.#settings, options, use === 'task');
+    const claim = this.#settings.deadlocks?.claim(use);
+    return claim === undefined ? terms : { ...terms, claim };
   }
 
   #retry<T>(options: AcquireOptions, attempt: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import { type Clock, type Deferred, deferred } from '@chunks/base';
 import { Agenda } from './agenda.ts';
-import { LockClosedError, LockLostError, LockTimeoutError, QueueFullError } from './errors.ts';
+import { LockClosedError, type LockError, LockLostError, LockTimeoutError, QueueFullError } from './errors.ts';
 import { nextToken } from './fencing.ts';
 import { HeldLock } from './held-lock.ts';
 import { KeyQueue } from './key-queue.ts';
@@ -34,7 +34,7 @@ export class LockTable {
   /**
    * The lock, when nobody has to be waited for; else a promise of it, at the tail of the key's queue.
    * @param since when the wait began, where this is not the first step of it
-   * @throws LockClosedError when closed, QueueFullError when `maxWaiting` others wait; the signal's reason when that has aborted.
+   * @throws LockClosedError, QueueFullError, DeadlockError; the signal's reason when that has aborted.
    */
   acquire(key: string, terms: Terms, since?: number): HeldLock | Promise<HeldLock> {
     const nowMs = this.#admission(key, terms);
@@ -85,7 +85,7 @@ export class LockTable {
   unlink(waiter: Waiter): void {
     waiter.queue.waiters.remove(waiter);
     this.agenda.remove(waiter);
-    waiter.terms.signal?.removeEventListener('abort', waiter);
+    waiter.forget();
     this.waiting--;
   }
 
@@ -152,6 +152,8 @@ export class LockTable {
       const dueMs = sinceMs + terms.timeoutMs;
       if (dueMs <= nowMs) return this.#timedOut(waiter, nowMs);
       if (this.waiting >= this.#settings.maxWaiting) this.#refuse(new QueueFullError(key, this.#settings.maxWaiting));
+      const deadlock = terms.claim?.wait(waiter);
+      if (deadlock !== undefined) this.#refuse(deadlock);
       queue.waiters.push(waiter);
       this.waiting++;
       terms.signal?.addEventListener('abort', waiter);
@@ -225,7 +227,7 @@ export class LockTable {
     this.telemetry.onAborted(waiter, nowMs);
   }
 
-  #refuse(error: LockClosedError | QueueFullError): never {
+  #refuse(error: LockError): never {
     this.telemetry.rejected++;
     throw error;
   }

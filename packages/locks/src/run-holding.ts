@@ -1,17 +1,20 @@
+import type { DeadlockClaim } from './deadlock-detector.ts';
 import { LockLostError } from './errors.ts';
 import type { Lock, LockGroup } from './types.ts';
 
 /**
  * Runs the task, then releases, whatever the task did. A task whose lock was lost under it is waited for all the
  * same, and its outcome travels in the LockLostError: nobody may take it for done under the lock.
+ * @param claim where a detector is to know what the task asks for
  */
 export async function runHolding<L extends Lock | LockGroup, T>(
   handle: L,
   task: (handle: L) => T | PromiseLike<T>,
+  claim?: DeadlockClaim,
 ): Promise<T> {
   let outcome: { value: T } | { cause: unknown };
   try {
-    outcome = { value: await task(handle) };
+    outcome = { value: await (claim === undefined ? task(handle) : claim.enter(() => task(handle))) };
   } catch (cause) {
     outcome = { cause };
   }

@@ -10,6 +10,7 @@ import {
   refuseType,
   systemClock,
 } from '@chunks/base';
+import type { DeadlockClaim, DeadlockDetector } from './deadlock-detector.ts';
 import type { AcquireOptions, KeyedMutexOptions, LockMode, LockRetry } from './types.ts';
 
 // `run` is there to see its task through: its lock lasts ten leases, where a bare lock's may be forgotten after one.
@@ -21,6 +22,7 @@ export interface Settings {
   readonly random: () => number;
   readonly maxWaiting: number;
   readonly reclaims: boolean;
+  readonly deadlocks: DeadlockDetector | undefined;
   /** What an acquisition that names nothing gets: one object for all of them. */
   readonly terms: Terms;
   /** The same, for `run`. */
@@ -36,6 +38,8 @@ export interface Terms {
   /** From the grant to the end of the lease. */
   readonly holdMs: number;
   readonly signal: AbortSignal | undefined;
+  /** There only where there is a detector and it knows who asks. */
+  readonly claim?: DeadlockClaim;
 }
 
 /** @throws TypeError | RangeError naming option, rule and value. */
@@ -45,8 +49,10 @@ export function checkSettings(options: KeyedMutexOptions): Settings {
     leaseMs = 30_000,
     onExpired = 'reclaim',
     random = Math.random,
+    deadlocks,
   } = options;
   checkFunction('random', random);
+  if (deadlocks !== undefined) checkFunction('deadlocks.claim', deadlocks?.claim);
   const terms: Terms = {
     mode: 'exclusive',
     owner: '',
@@ -60,6 +66,7 @@ export function checkSettings(options: KeyedMutexOptions): Settings {
     random,
     maxWaiting: checkInteger('maxWaiting', options.maxWaiting ?? 1_000_000, 0),
     reclaims: checkOneOf('onExpired', onExpired, ['reclaim', 'report']) === 'reclaim',
+    deadlocks,
     terms,
     taskTerms: { ...terms, holdMs: leaseMs * TASK_LEASES },
   };

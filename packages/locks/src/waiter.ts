@@ -38,6 +38,12 @@ export class Waiter implements Due {
     this.table.abort(this);
   }
 
+  /** Nothing outside its queue leads to it any more. */
+  forget(): void {
+    this.terms.signal?.removeEventListener('abort', this);
+    this.terms.claim?.left(this);
+  }
+
   leave(): void {
     this.table.unlink(this);
   }
