@@ -89,22 +89,6 @@ export class LockUnavailableError extends LockError {
   }
 }
 
-/** Waiting would never have ended: those who hold what is wanted wait for what this one holds. */
-export class DeadlockError extends LockError {
-  readonly code = 'LOCK_DEADLOCK';
-  readonly retryable = false;
-  /** Each holds what the one before wants; the last wants what the first holds. */
-  readonly cycle: readonly { owner: string; holds: string; wants: string }[];
-
-  constructor(key: string, cycle: readonly { owner: string; holds: string; wants: string }[]) {
-    const links = cycle.map(({ owner, holds, wants }) => {
-      return `${JSON.stringify(owner)} holds ${JSON.stringify(holds)} and wants ${JSON.stringify(wants)}`;
-    });
-    super(key, `${JSON.stringify(key)} would never be granted: ${links.join(', ')}`);
-    this.cycle = cycle;
-  }
-}
-
 /** As many waiters as `maxWaiting` allows are in the queues. */
 export class QueueFullError extends LockError {
   readonly code = 'LOCK_QUEUE_FULL';
