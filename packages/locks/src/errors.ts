@@ -126,6 +126,14 @@ export class LockModeError extends LockError {
 /** Whether it is one of this package's errors; `code` then tells which. */
 export function isLockError(
   error: unknown,
-): error is LockTimeoutError | LockLostError | LockClosedError | DeadlockError | QueueFullError | StaleTokenError {
+): error is
+  | LockTimeoutError
+  | LockLostError
+  | LockClosedError
+  | LockUnavailableError
+  | DeadlockError
+  | QueueFullError
+  | StaleTokenError
+  | LockModeError {
   return error instanceof LockError;
 }
