@@ -7,9 +7,12 @@ export interface ContractCase {
 /** The rule did not hold. */
 class ContractError extends Error {}
 
+// A function has no JSON, and must not pass for undefined.
+const show = (value: unknown): string => (typeof value === 'function' ? 'a function' : JSON.stringify(value));
+
 /** By their JSON, so that plain objects compare. @throws ContractError */
 export function equal(actual: unknown, expected: unknown, what: string): void {
-  const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];
+  const [a, b] = [show(actual), show(expected)];
   if (a !== b) throw new ContractError(`${what}: expected ${b}, got ${a}`);
 }
 
