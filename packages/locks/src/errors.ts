@@ -5,9 +5,11 @@ export type LockErrorCode =
   | 'LOCK_TIMEOUT'
   | 'LOCK_LOST'
   | 'LOCK_CLOSED'
+  | 'LOCK_UNAVAILABLE'
   | 'LOCK_DEADLOCK'
   | 'LOCK_QUEUE_FULL'
-  | 'LOCK_STALE_TOKEN';
+  | 'LOCK_STALE_TOKEN'
+  | 'LOCK_MODE_UNSUPPORTED';
 
 /** What every error of this package is. An abort is none of these: it rejects with the signal's own reason. */
 export abstract class LockError extends CodedError {
