@@ -6,5 +6,6 @@
  */
 export { VirtualClock } from '@chunks/base/testing';
 export type { ContractCase } from './testing/contract-case.ts';
+export { faultyLeases, type LeaseCall, type LeaseFault } from './testing/faulty-leases.ts';
 export type { LeaseAbilities, LeaseBench } from './testing/lease-bench.ts';
 export { leaseDriverContract } from './testing/lease-contract.ts';
