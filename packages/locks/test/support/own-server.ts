@@ -1,0 +1,89 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const answers = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = dial(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+
+/** A server of the test's own, to be killed and started again. */
+export class OwnServer {
+  readonly port: number;
+  readonly #folder: string;
+  readonly #command: readonly [string, ...string[]];
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, folder: string, command: readonly [string, ...string[]]) {
+    this.port = port;
+    this.#folder = folder;
+    this.#command = command;
+  }
+
+  /** Redis without persistence: whatever it is killed with, it forgets everything. */
+  static async redis(...options: string[]): Promise<OwnServer> {
+    const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-redis-'))];
+    const where = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
+    return new OwnServer(port, folder, ['redis-server', ...where, '--save', '', ...options]).start();
+  }
+
+  /** Postgres, user postgres, database postgres, everything on the disk. */
+  static async postgres(): Promise<OwnServer> {
+    const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-postgres-'))];
+    const found = globSync('/usr/lib/postgresql/*/bin').sort().at(-1) ?? globSync('/usr/pgsql-*/bin').sort().at(-1);
+    const binary = (name: string): string => (found ? path.join(found, name) : name);
+    // Postgres refuses to run as root.
+    const isRoot = process.getuid?.() === 0;
+    const as = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
+    if (isRoot) {
+      const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
+      chownSync(folder, idOf('-u'), idOf('-g'));
+    }
+    chmodSync(folder, 0o700);
+    const make = [...as, binary('initdb'), '-D', folder, '-U', 'postgres', '-A', 'trust', '--no-sync'];
+    execFileSync(make[0] as string, make.slice(1), { stdio: 'ignore', cwd: tmpdir() });
+    const run = [...as, binary('postgres'), '-D', folder, '-p', `${port}`, '-h', '127.0.0.1', '-k', folder];
+    return new OwnServer(port, folder, run as [string, ...string[]]).start();
+  }
+
+  /** Starts it, on what is left of its data. */
+  async start(): Promise<this> {
+    const [command, ...args] = this.#command;
+    const child = spawn(command, args, { stdio: 'ignore', cwd: tmpdir() });
+    await once(child, 'spawn');
+    this.#process = child;
+    while (!(await answers(this.port))) {
+      if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return this;
+  }
+
+  /** Nothing is said to anybody, nothing is written any more. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    this.#process = undefined;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
