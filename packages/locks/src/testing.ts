@@ -9,3 +9,5 @@ export type { ContractCase } from './testing/contract-case.ts';
 export { faultyLeases, type LeaseCall, type LeaseFault } from './testing/faulty-leases.ts';
 export type { LeaseAbilities, LeaseBench } from './testing/lease-bench.ts';
 export { leaseDriverContract } from './testing/lease-contract.ts';
+export type { LockerAbilities, LockerBench } from './testing/locker-bench.ts';
+export { lockerContract } from './testing/locker-contract.ts';

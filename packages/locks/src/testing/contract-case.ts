@@ -21,13 +21,19 @@ export function isTrue(holds: boolean, what: string): asserts holds {
   if (!holds) throw new ContractError(what);
 }
 
+/**
+ * Hears a rejection that nobody may come to hear: a case that fails leaves calls behind, and what becomes of them must
+ * not drown the failure.
+ */
+export function heard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
 /** What the promise rejects with. @throws ContractError when it resolves. */
-export async function rejection(promise: PromiseLike<unknown>, what: string): Promise<unknown> {
-  let value: unknown;
-  try {
-    value = await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new ContractError(`${what}: expected a rejection, got ${JSON.stringify(value)}`);
+export function rejection(promise: PromiseLike<unknown>, what: string): Promise<unknown> {
+  const refuse = (value: unknown): never => {
+    throw new ContractError(`${what}: expected a rejection, got ${show(value)}`);
+  };
+  return heard(Promise.resolve(promise.then(refuse, (error: unknown) => error)));
 }
