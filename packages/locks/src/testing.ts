@@ -5,6 +5,12 @@
  * @module
  */
 export { VirtualClock } from '@chunks/base/testing';
+export {
+  type ConditionalPutFront,
+  type ConditionalPutFrontOptions,
+  conditionalPutFront,
+  type FrontFault,
+} from './testing/conditional-put-front.ts';
 export type { ContractCase } from './testing/contract-case.ts';
 export { faultyLeases, type LeaseCall, type LeaseFault } from './testing/faulty-leases.ts';
 export type { LeaseAbilities, LeaseBench } from './testing/lease-bench.ts';
