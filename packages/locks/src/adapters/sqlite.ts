@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Clock, checkInteger, checkText, refuseRange, systemClock } from '@chunks/base';
 import type { LeaseDriver } from '../lease-driver.ts';
+import { WakeHub } from '../wake-hub.ts';
 import { Transactions } from './sqlite/transactions.ts';
-import { WakeFolder } from './sqlite/wake-folder.ts';
+import { openWakeFolder, touchWakeFile, wakeFileOf } from './sqlite/wake-folder.ts';
 
 /** How {@link sqliteLeases} waits for others. */
 export interface SqliteLeasesOptions {
@@ -43,22 +44,26 @@ export function sqliteLeases(path: string, options: SqliteLeasesOptions = {}): L
   }
   const { clock = systemClock, random = Math.random } = options;
   const busyTimeoutMs = checkInteger('busyTimeoutMs', options.busyTimeoutMs ?? 2_000, 0, 2 ** 31 - 1);
-  const folder = new WakeFolder(`${path}-wake`);
-  const onFreed = (key: string, nowMs: number): void => folder.touch(key, nowMs);
+  const folder = `${path}-wake`;
+  const hub = new WakeHub((events) => openWakeFolder(folder, events), clock);
+  const onFreed = (key: string, nowMs: number): void => touchWakeFile(folder, wakeFileOf(key), nowMs);
   const transactions = new Transactions({ path, busyTimeoutMs, clock, random, onFreed });
 
   return {
     name: 'sqlite',
     modes: ['exclusive'],
-    acquire: (key, holder, leaseMs, { signal }) =>
-      transactions.run((table, nowMs) => table.acquire(key, holder, leaseMs, nowMs), signal),
+    acquire: async (key, holder, leaseMs, { signal }) => {
+      const answer = await transactions.run((table, nowMs) => table.acquire(key, holder, leaseMs, nowMs), signal);
+      hub.heal();
+      return answer;
+    },
     renew: (key, holder, token, leaseMs) =>
       transactions.run((table, nowMs) => table.renew(key, holder, token, leaseMs, nowMs)),
     release: (key, holder, token) => transactions.run((table, nowMs) => table.release(key, holder, token, nowMs)),
     inspect: (key) => transactions.run((table, nowMs) => table.inspect(key, nowMs)),
-    watch: async (key, wake) => folder.watch(key, wake),
+    watch: (key, wake) => hub.watch(wakeFileOf(key), wake),
     close: async () => {
-      folder.close();
+      await hub.close();
       await transactions.close();
     },
   };

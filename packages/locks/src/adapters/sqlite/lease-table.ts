@@ -5,8 +5,6 @@ import type { LeaseBusy, LeaseGrant, LeaseRenewal, LeaseState } from '../../leas
 const CLAIM_MS = 2_000;
 /** A place in the line lapses when nobody asked for it for so long. */
 const PLACE_MS = 15_000;
-/** A place is written anew when it is that old, and not at every question: most polls then write nothing. */
-const REFRESH_MS = PLACE_MS / 3;
 /** A record may go when its token is older than the clock by so much: the clock then gives higher ones by itself. */
 const KEPT_MS = 86_400_000;
 /** Each new key removes so many records that may go. One would keep step; two also catch up. */
@@ -80,13 +78,13 @@ export class LeaseTable {
     return this.#first(column) === undefined ? true : { contended: true };
   }
 
-  /** Token 0 gives back whatever the holder has: its place, or what was handed on to it meanwhile. */
+  /** Token 0 gives back what the holder may not know that it has: its place, or what was handed on to it since. */
   release(key: string, holder: string, token: number, nowMs: number): boolean {
     const column = columnOf(key);
     const lease = this.#settled(key, column, nowMs);
     if (lease?.holder === holder && (lease.token === token || token === 0)) {
       this.#handOn(key, column, lease.token, nowMs);
-      return true;
+      return token !== 0;
     }
     if (token === 0) this.#run('DELETE FROM chunks_lease_line WHERE key = ? AND holder = ?', column, holder);
     return false;
@@ -140,11 +138,7 @@ export class LeaseTable {
 
   /** At the tail, or where the holder stands already. */
   #stand(column: string, holder: string, leaseMs: number, nowMs: number): void {
-    const own = this.#get(
-      'SELECT place, lease_ms, asked_ms FROM chunks_lease_line WHERE key = ? AND holder = ?',
-      column,
-      holder,
-    );
+    const own = this.#get('SELECT place FROM chunks_lease_line WHERE key = ? AND holder = ?', column, holder);
     if (own === undefined) {
       this.#run(
         `INSERT INTO chunks_lease_line (key, place, holder, lease_ms, asked_ms)
@@ -154,7 +148,7 @@ export class LeaseTable {
         leaseMs,
         nowMs,
       );
-    } else if (own['lease_ms'] !== leaseMs || Math.abs(nowMs - (own['asked_ms'] as number)) >= REFRESH_MS) {
+    } else {
       this.#run(
         'UPDATE chunks_lease_line SET lease_ms = ?, asked_ms = ? WHERE key = ? AND place = ?',
         leaseMs,

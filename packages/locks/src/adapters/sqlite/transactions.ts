@@ -118,11 +118,12 @@ export class Transactions {
   }
 
   async #wait(error: unknown, delayMs: number): Promise<void> {
-    await this.#o.clock.sleep(delayMs);
-    for (const call of this.#calls) call.waitedMs += delayMs;
-    // The first ones have waited longest.
-    const late = this.#calls.findIndex(({ waitedMs }) => waitedMs < this.#o.busyTimeoutMs);
-    for (const call of this.#calls.splice(0, late === -1 ? this.#calls.length : late)) call.reject(error);
+    // In order of arrival, so those that have waited enough stand first.
+    const patient = this.#calls.findIndex(({ waitedMs }) => waitedMs < this.#o.busyTimeoutMs);
+    for (const call of this.#calls.splice(0, patient === -1 ? this.#calls.length : patient)) call.reject(error);
+    const waiting = [...this.#calls];
+    if (waiting.length > 0) await this.#o.clock.sleep(delayMs);
+    for (const call of waiting) call.waitedMs += delayMs;
   }
 
   /** One transaction. Whatever fails in it closes the connection, which rolls back; calls stay in the queue. */
