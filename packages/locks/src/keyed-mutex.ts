@@ -5,6 +5,7 @@ import { LockTable } from './lock-table.ts';
 import { retrying } from './retrying.ts';
 import { runHolding } from './run-holding.ts';
 import { checkKeys, checkSettings, checkTerms, type Settings, type Terms } from './settings.ts';
+import { statsOf } from './telemetry.ts';
 import type {
   AcquireOptions,
   KeyedMutexOptions,
@@ -135,23 +136,7 @@ export class KeyedMutex implements Locker<LocalLock> {
 
   /** Counters and how things stand. Visits every lock and waiter: for once a second, not for every request. */
   stats(): LockStats {
-    const { held, waiting } = this.snapshot();
-    const { acquired, released, timedOut, aborted, expired, lost, rejected, wait, hold } = this.#table.telemetry;
-    return {
-      activeLocks: held.length,
-      waiting: waiting.length,
-      oldestLockAgeMs: held.reduce((oldest, { ageMs }) => Math.max(oldest, ageMs), 0),
-      longestWaitingMs: waiting.reduce((longest, { ageMs }) => Math.max(longest, ageMs), 0),
-      acquired,
-      released,
-      timedOut,
-      aborted,
-      expired,
-      lost,
-      rejected,
-      wait,
-      hold,
-    };
+    return statsOf(this.snapshot(), this.#table.telemetry);
   }
 
   /** Everybody who holds or waits, at this instant. */
@@ -210,17 +195,22 @@ export class KeyedMutex implements Locker<LocalLock> {
     return this.#retry(options, async () => this.#table.acquire(key, terms));
   }
 
-  async #acquireAll(keys: Iterable<string>, options: AcquireOptions | undefined, use: Use): Promise<JointLocks> {
+  async #acquireAll(
+    keys: Iterable<string>,
+    options: AcquireOptions | undefined,
+    use: Use,
+  ): Promise<JointLocks<HeldLock>> {
     const sorted = checkKeys(keys);
     const terms = this.#terms(options, use);
-    const enterAll = (): Promise<JointLocks> => this.#enterAll(sorted, terms);
+    const enterAll = (): Promise<JointLocks<HeldLock>> => this.#enterAll(sorted, terms);
     const group = await (options?.retry === undefined ? enterAll() : this.#retry(options, enterAll));
     if (use === 'group') terms.claim?.handOut();
     return group;
   }
 
-  async #enterAll(keys: readonly string[], terms: Terms): Promise<JointLocks> {
-    const sinceMs = this.#settings.clock.now();
+  async #enterAll(keys: readonly string[], terms: Terms): Promise<JointLocks<HeldLock>> {
+    // Where there are no keys, nothing else would ask.
+    const sinceMs = this.#table.admission(keys[0] ?? '', terms);
     const endless = { ...terms, holdMs: Number.POSITIVE_INFINITY };
     const locks: HeldLock[] = [];
     try {

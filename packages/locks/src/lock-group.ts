@@ -1,18 +1,18 @@
 import { onAbort } from '@chunks/base';
-import type { LocalLock, LockGroup } from './types.ts';
+import type { Lock, LockGroup } from './types.ts';
 
 /** Members of one fate. When one is lost, the group's signal aborts while that key is still closed, then the others go. */
-export class JointLocks implements LockGroup<LocalLock> {
-  readonly locks: readonly LocalLock[];
+export class JointLocks<L extends Lock> implements LockGroup<L> {
+  readonly locks: readonly L[];
   readonly #lost = new AbortController();
 
-  constructor(locks: readonly LocalLock[]) {
+  constructor(locks: readonly L[]) {
     this.locks = locks;
     // A short lease may have ended while the group was being put together.
     for (const { signal } of locks) onAbort(signal, () => this.#lose(signal.reason));
   }
 
-  get(key: string): LocalLock | undefined {
+  get(key: string): L | undefined {
     return this.locks.find((lock) => lock.key === key);
   }
 
@@ -29,24 +29,24 @@ export class JointLocks implements LockGroup<LocalLock> {
   }
 
   async extend(leaseMs?: number | undefined): Promise<void> {
-    for (const lock of this.locks) lock.extend(leaseMs);
+    await Promise.all(this.locks.map(async (lock) => lock.extend(leaseMs)));
   }
 
   async release(): Promise<boolean> {
-    return this.#releaseAll();
+    // No early end: each member is released, whatever became of the one before.
+    const released = await Promise.allSettled(this.locks.map(async (lock) => lock.release()));
+    const failed = released.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return released.every((one) => one.status === 'fulfilled' && one.value);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#releaseAll();
+    // What a store out of reach did not take back has been told by on('lost').
+    await this.release().catch(() => undefined);
   }
 
   #lose(reason: unknown): void {
     this.#lost.abort(reason);
-    this.#releaseAll();
-  }
-
-  // No early end: each member is released, whatever became of the one before.
-  #releaseAll(): boolean {
-    return this.locks.map((lock) => lock.release()).every(Boolean);
+    void this[Symbol.asyncDispose]();
   }
 }

@@ -37,13 +37,13 @@ export class LockTable {
    * @throws LockClosedError, QueueFullError, DeadlockError; the signal's reason when that has aborted.
    */
   acquire(key: string, terms: Terms, since?: number): HeldLock | Promise<HeldLock> {
-    const nowMs = this.#admission(key, terms);
+    const nowMs = this.admission(key, terms);
     return this.#enter(key, terms, nowMs, since ?? nowMs) ?? this.#wait(key, terms, nowMs, since ?? nowMs);
   }
 
   /** The lock, when nobody has to be waited for. @throws as {@link acquire} */
   tryAcquire(key: string, terms: Terms): HeldLock | undefined {
-    const nowMs = this.#admission(key, terms);
+    const nowMs = this.admission(key, terms);
     return this.#enter(key, terms, nowMs, nowMs);
   }
 
@@ -121,8 +121,8 @@ export class LockTable {
     return closing.promise;
   }
 
-  // @returns now
-  #admission(key: string, terms: Terms): number {
+  /** @returns now @throws as {@link acquire} */
+  admission(key: string, terms: Terms): number {
     const nowMs = this.catchUp();
     if (this.#closing !== undefined) this.#refuse(new LockClosedError(key));
     terms.signal?.throwIfAborted();

@@ -136,7 +136,10 @@ class MemoryLeases implements LeaseDriver {
 
   /** Two old keys are looked at for each new one, so the map never grows beyond what a day has seen. */
   #forgetOld(nowMs: number): void {
-    for (const [key, room] of [...this.#rooms.entries().take(2)]) {
+    for (let looked = 0; looked < 2; looked++) {
+      const [oldest] = this.#rooms;
+      if (oldest === undefined) return;
+      const [key, room] = oldest;
       this.#rooms.delete(key);
       const isIdle = room.inside.size + room.line.size + room.watchers.size === 0;
       // Behind the clock by so much that the clock, even set back a little, gives a higher token.

@@ -19,8 +19,9 @@ export async function runHolding<L extends Lock | LockGroup, T>(
     outcome = { cause };
   }
   const release = handle.release();
-  // A lock of this process answers at once: no turn of the queue is lost on it.
-  const wasOurs = typeof release === 'boolean' ? release : await release;
+  // A lock of this process answers at once: no turn of the queue is lost on it. A store out of reach takes nothing from
+  // what was done under the lock: the failure has been told by on('lost'), and the lease ends by itself.
+  const wasOurs = typeof release === 'boolean' ? release : await release.catch(() => true);
   // `false` may also mean that the task has released already, which is its right.
   if (!wasOurs && handle.signal.aborted) {
     throw new LockLostError((handle.signal.reason as LockLostError).key, outcome);

@@ -1,8 +1,13 @@
 import { Emitter, LogHistogram } from '@chunks/base';
-import type { HeldLock } from './held-lock.ts';
-import type { LockEvent, LockEvents, LockStats } from './types.ts';
-import type { Waiter } from './waiter.ts';
+import type { Terms } from './settings.ts';
+import type { Lock, LockEvent, LockEvents, LockSnapshot, LockStats } from './types.ts';
 
+type Granted = Pick<Lock, 'key' | 'mode' | 'owner' | 'token' | 'acquiredAtMs' | 'waitedMs'>;
+interface Waiting {
+  readonly queue: { readonly key: string };
+  readonly terms: Terms;
+  readonly sinceMs: number;
+}
 type Counts = Pick<LockStats, 'acquired' | 'released' | 'timedOut' | 'aborted' | 'expired' | 'lost' | 'rejected'>;
 
 /** What everybody who is interested is told: counters always, events only once somebody has listened. */
@@ -23,57 +28,77 @@ export class Telemetry implements Counts {
     return this.#events.on(event, listener);
   }
 
-  onQueued(waiter: Waiter): void {
+  onQueued(waiter: Waiting): void {
     this.#events?.emit('queued', ofWaiter(waiter, waiter.sinceMs));
   }
 
-  onAcquired(lock: HeldLock): void {
+  onAcquired(lock: Granted): void {
     this.acquired++;
     this.wait.record(lock.waitedMs);
     const { token, waitedMs } = lock;
     this.#events?.emit('acquired', { ...ofLock(lock, lock.acquiredAtMs), token, waitedMs });
   }
 
-  onReleased(lock: HeldLock, atMs: number): void {
+  onReleased(lock: Granted, atMs: number): void {
     this.released++;
     this.hold.record(atMs - lock.acquiredAtMs);
     this.#events?.emit('released', ofEnd(lock, atMs));
   }
 
-  onTimeout(waiter: Waiter, atMs: number): void {
+  onTimeout(waiter: Waiting, atMs: number): void {
     this.timedOut++;
     this.#events?.emit('timeout', { ...ofWaiter(waiter, atMs), waitedMs: atMs - waiter.sinceMs });
   }
 
-  onAborted(waiter: Waiter, atMs: number): void {
+  onAborted(waiter: Waiting, atMs: number): void {
     this.aborted++;
     const reason: unknown = waiter.terms.signal?.reason;
     this.#events?.emit('aborted', { ...ofWaiter(waiter, atMs), waitedMs: atMs - waiter.sinceMs, reason });
   }
 
-  onExpired(lock: HeldLock, atMs: number): void {
+  onExpired(lock: Granted, atMs: number): void {
     this.expired++;
     this.#events?.emit('expired', ofEnd(lock, atMs));
   }
 
-  onLost(lock: HeldLock, atMs: number, cause: unknown): void {
+  onLost(lock: Granted, atMs: number, cause: unknown): void {
     this.lost++;
     this.hold.record(atMs - lock.acquiredAtMs);
     this.#events?.emit('lost', { ...ofLock(lock, atMs), token: lock.token, cause });
   }
 }
 
-const ofLock = ({ key, mode, owner }: HeldLock, atMs: number): LockEvent => ({ key, mode, owner, atMs });
+const ofLock = ({ key, mode, owner }: Granted, atMs: number): LockEvent => ({ key, mode, owner, atMs });
 
-const ofEnd = (lock: HeldLock, atMs: number): LockEvents['released'] => ({
+const ofEnd = (lock: Granted, atMs: number): LockEvents['released'] => ({
   ...ofLock(lock, atMs),
   token: lock.token,
   heldMs: atMs - lock.acquiredAtMs,
 });
 
-const ofWaiter = ({ queue: { key }, terms: { mode, owner } }: Waiter, atMs: number): LockEvent => ({
+const ofWaiter = ({ queue: { key }, terms: { mode, owner } }: Waiting, atMs: number): LockEvent => ({
   key,
   mode,
   owner,
   atMs,
 });
+
+/** The counters, and how things stand. */
+export function statsOf({ held, waiting }: LockSnapshot, telemetry: Telemetry): LockStats {
+  const { acquired, released, timedOut, aborted, expired, lost, rejected, wait, hold } = telemetry;
+  return {
+    activeLocks: held.length,
+    waiting: waiting.length,
+    oldestLockAgeMs: held.reduce((oldest, { ageMs }) => Math.max(oldest, ageMs), 0),
+    longestWaitingMs: waiting.reduce((longest, { ageMs }) => Math.max(longest, ageMs), 0),
+    acquired,
+    released,
+    timedOut,
+    aborted,
+    expired,
+    lost,
+    rejected,
+    wait,
+    hold,
+  };
+}

@@ -1,0 +1,233 @@
+import { LockLostError, LockUnavailableError } from '../errors.ts';
+import type { LeaseRenewal } from '../lease-driver.ts';
+import type { LockMode } from '../types.ts';
+import { Alarm } from './alarm.ts';
+import { LeasedHold } from './leased-hold.ts';
+import type { LeaseLine } from './line.ts';
+import { checkLease, GRANTS_PER_TOKEN } from './settings.ts';
+import type { LeaseWaiter } from './waiter.ts';
+
+/** What the store has given, and when it was asked for that. */
+export interface WonLease {
+  readonly holder: string;
+  readonly token: number;
+  readonly mode: LockMode;
+  readonly sentMs: number;
+  readonly leaseMs: number;
+}
+
+/**
+ * A live lease of this process on one key, and those who are in under it. It ends here before it can end in the store:
+ * its time counts from when the store was asked, not from when it answered, and some drift is taken off.
+ */
+export class KeyLease {
+  readonly line: LeaseLine;
+  readonly holder: string;
+  readonly token: number;
+  readonly mode: LockMode;
+  readonly holds: Set<LeasedHold> = new Set<LeasedHold>();
+  /** When everybody under it has lost it, in ms since the epoch. */
+  deadlineMs = 0;
+  /** `given up`: its deadline came, and what the store thinks of it is not known. */
+  #state: 'live' | 'given back' | 'given up' = 'live';
+  #endsInStoreMs = 0;
+  #renewAtMs = 0;
+  #renewal: Promise<void> | undefined;
+  #failures = 0;
+  #failure: unknown;
+  #grants = 0;
+  readonly #handOffEndsMs: number;
+  #isContended = false;
+  // While somebody is being told of a loss, nobody comes in through what the listeners do.
+  #telling = 0;
+  readonly #alarm: Alarm;
+
+  constructor(line: LeaseLine, won: WonLease) {
+    this.line = line;
+    this.holder = won.holder;
+    this.token = won.token;
+    this.mode = won.mode;
+    this.#handOffEndsMs = won.sentMs + won.leaseMs / 2;
+    this.#alarm = new Alarm(line.table.agenda, (nowMs) => this.#ring(nowMs));
+    this.#setTerm(won.sentMs, won.leaseMs, won.leaseMs);
+  }
+
+  get isLive(): boolean {
+    return this.#state === 'live';
+  }
+
+  /** Nobody is under it, and nobody is about to be. */
+  get isIdle(): boolean {
+    return this.isLive && this.#telling === 0 && this.holds.size === 0;
+  }
+
+  /** Whether local waiters had it long enough, and other processes are to get their turn. */
+  isUsedUp(nowMs: number): boolean {
+    const { maxGrants } = this.line.table.settings;
+    return this.#grants >= maxGrants || nowMs >= this.#handOffEndsMs || this.#isContended;
+  }
+
+  /** Whether somebody may enter under it now, without a word to the store. */
+  admits(mode: LockMode, nowMs: number): boolean {
+    if (this.#telling > 0 || !this.isLive || nowMs >= this.deadlineMs) return false;
+    if (this.mode === 'shared' && mode !== 'shared') return false;
+    const [first] = this.holds;
+    if (first !== undefined && !(first.mode === 'shared' && mode === 'shared')) return false;
+    return this.#grants === 0 || !this.isUsedUp(nowMs);
+  }
+
+  enter({ terms, sinceMs }: LeaseWaiter, nowMs: number): LeasedHold {
+    const [first] = this.holds;
+    // Those who share are one phase with one token; a shared lease is part of a phase that other processes are in, too.
+    const grant = this.mode === 'shared' ? 0 : this.#grants;
+    const token = first?.token ?? this.token * GRANTS_PER_TOKEN + grant;
+    if (first === undefined) this.#grants++;
+    const hold = new LeasedHold(this, terms, token, nowMs, nowMs - sinceMs);
+    this.holds.add(hold);
+    this.#alarm.by(Math.min(hold.endsAtMs, this.#nextStepMs(hold.endsAtMs)), nowMs);
+    return hold;
+  }
+
+  /** The hold goes; the lease stays until the line gives it back. */
+  leave(hold: LeasedHold): void {
+    this.holds.delete(hold);
+  }
+
+  /** Sets the hold's own end. */
+  setEnd(hold: LeasedHold, endsAtMs: number): void {
+    hold.endsAtMs = endsAtMs;
+    this.#arm(this.line.table.clock.now());
+  }
+
+  /** The store is being told: what is still under way for this lease does not matter any more. */
+  giveBack(): void {
+    this.#state = 'given back';
+    this.#alarm.clear();
+  }
+
+  /** Whether the hold is still ours; takes it away when it is over, though no timer has come yet. */
+  keeps(hold: LeasedHold): boolean {
+    const nowMs = this.line.table.catchUp();
+    // A timer that is at work may not have come to this one yet.
+    if (hold.state === 'held' && nowMs >= hold.expiresAtMs) this.#ring(nowMs);
+    return hold.state === 'held';
+  }
+
+  async extend(hold: LeasedHold, leaseMs: number): Promise<void> {
+    checkLease(this.line.table.settings, leaseMs);
+    // One at a time, because the store counts from the last one that reaches it.
+    while (this.keeps(hold) && this.#renewal !== undefined) await this.#renewal.catch(() => undefined);
+    if (hold.state !== 'held') throw new LockLostError(this.line.key);
+    const sentMs = this.line.table.clock.now();
+    await this.#renew(leaseMs);
+    if (!this.keeps(hold)) throw new LockLostError(this.line.key);
+    if (sentMs + leaseMs > hold.endsAtMs) this.setEnd(hold, sentMs + leaseMs);
+  }
+
+  #ring(nowMs: number): void {
+    if (!this.isLive) return;
+    if (nowMs >= this.deadlineMs) {
+      this.#state = 'given up';
+      this.#loseAll(nowMs, true, this.#failure);
+      return;
+    }
+    const over = [...this.holds].filter((hold) => nowMs >= hold.endsAtMs);
+    if (over.length > 0) this.#lose(over, nowMs, true, undefined);
+    if (!this.isLive) return;
+    if (nowMs >= this.#renewAtMs && this.#renewal === undefined)
+      void this.#renew(this.#wantedMs()).catch(() => undefined);
+    this.#arm(nowMs);
+    if (over.length > 0) this.line.pump();
+  }
+
+  #arm(nowMs: number): void {
+    let endsAtMs = Number.POSITIVE_INFINITY;
+    let lastMs = 0;
+    for (const hold of this.holds) {
+      endsAtMs = Math.min(endsAtMs, hold.endsAtMs);
+      lastMs = Math.max(lastMs, hold.endsAtMs);
+    }
+    this.#alarm.set(Math.min(endsAtMs, this.#nextStepMs(lastMs)), nowMs);
+  }
+
+  /** The next renewal, or the deadline: who is gone before that needs no more of the lease than there is. */
+  #nextStepMs(lastMs: number): number {
+    if (this.#renewal !== undefined || lastMs <= this.deadlineMs) return this.deadlineMs;
+    return Math.min(this.#renewAtMs, this.deadlineMs);
+  }
+
+  #wantedMs(): number {
+    return Math.max(...Array.from(this.holds, ({ terms }) => terms.leaseMs));
+  }
+
+  #renew(leaseMs: number): Promise<void> {
+    this.#renewal = this.#askForMore(leaseMs).finally(() => {
+      this.#renewal = undefined;
+      if (this.isLive) this.#arm(this.line.table.clock.now());
+    });
+    return this.#renewal;
+  }
+
+  async #askForMore(leaseMs: number): Promise<void> {
+    const { store, clock, settings } = this.line.table;
+    const sentMs = clock.now();
+    // Never for less than there is: the store would take it, and the deadline would come too late.
+    const askedMs = Math.max(leaseMs, Math.ceil(this.#endsInStoreMs - sentMs));
+    const onLate = (answer: LeaseRenewal): void => this.#answered(answer, sentMs, askedMs, leaseMs);
+    try {
+      onLate(await store.renew(this.line.key, this.holder, this.token, askedMs, onLate));
+    } catch (error) {
+      this.#failure = error instanceof LockUnavailableError ? error.cause : error;
+      this.#renewAtMs = clock.now() + settings.poll.delayMs(++this.#failures, settings.random);
+      throw error;
+    }
+  }
+
+  #answered(answer: LeaseRenewal, sentMs: number, askedMs: number, leaseMs: number): void {
+    const nowMs = this.line.table.catchUp();
+    // However late timers are, nothing revives: the deadline came first.
+    if (this.isLive && nowMs >= this.deadlineMs) this.#ring(nowMs);
+    if (this.#state === 'given up' && answer !== false) this.line.table.letGo(this.line.key, this.holder, this.token);
+    if (!this.isLive) return;
+    if (answer === false) {
+      this.#state = 'given back';
+      this.#loseAll(nowMs, false, undefined);
+      return;
+    }
+    this.#failures = 0;
+    this.#failure = undefined;
+    this.#isContended = answer !== true;
+    this.#setTerm(sentMs, askedMs, leaseMs);
+    this.#arm(nowMs);
+  }
+
+  #setTerm(sentMs: number, askedMs: number, leaseMs: number): void {
+    this.#endsInStoreMs = sentMs + askedMs;
+    this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
+    // With two thirds of a lease left.
+    this.#renewAtMs = this.#endsInStoreMs - (leaseMs * 2) / 3;
+  }
+
+  #loseAll(nowMs: number, isExpired: boolean, cause: unknown): void {
+    this.#alarm.clear();
+    this.#lose([...this.holds], nowMs, isExpired, cause);
+    this.line.ended(this);
+  }
+
+  #lose(holds: readonly LeasedHold[], nowMs: number, isExpired: boolean, cause: unknown): void {
+    const { telemetry } = this.line.table;
+    this.#telling++;
+    // None of them is in any more when the first of them is told.
+    for (const hold of holds) {
+      hold.state = 'lost';
+      this.holds.delete(hold);
+    }
+    for (const hold of holds) {
+      const reason = new LockLostError(this.line.key, cause === undefined ? undefined : { cause });
+      hold.lose(reason);
+      if (isExpired) telemetry.onExpired(hold, nowMs);
+      telemetry.onLost(hold, nowMs, reason);
+    }
+    this.#telling--;
+  }
+}

@@ -1,0 +1,161 @@
+import { checkFunction, checkText, onAbort } from '@chunks/base';
+import { LockModeError } from '../errors.ts';
+import type { LeaseDriver } from '../lease-driver.ts';
+import { JointLocks } from '../lock-group.ts';
+import { retrying } from '../retrying.ts';
+import { runHolding } from '../run-holding.ts';
+import { checkKeys, type Terms } from '../settings.ts';
+import { statsOf } from '../telemetry.ts';
+import type {
+  AcquireOptions,
+  LeasedLock,
+  LeaseLocker,
+  LeaseLockerOptions,
+  LockEvents,
+  LockGroup,
+  LockSnapshot,
+  LockStats,
+  TryOptions,
+} from '../types.ts';
+import type { LeasedHold } from './leased-hold.ts';
+import { checkDriver, checkLeaseSettings, checkLeaseTerms, type LeaseSettings } from './settings.ts';
+import { LeaseTable } from './table.ts';
+import type { Patience } from './waiter.ts';
+
+/**
+ * One lock per key for all processes that use the same store: the calls of a `KeyedMutex`, with leases in the store
+ * instead of entries in a map.
+ *
+ * ...
+ */
+export function leaseLocker(driver: LeaseDriver, options: LeaseLockerOptions = {}): LeaseLocker {
+  checkDriver(driver);
+  return new LeasedLocks(driver, checkLeaseSettings(options));
+}
+
+class LeasedLocks implements LeaseLocker {
+  readonly #settings: LeaseSettings;
+  readonly #table: LeaseTable;
+
+  constructor(driver: LeaseDriver, settings: LeaseSettings) {
+    this.#settings = settings;
+    this.#table = new LeaseTable(driver, settings);
+  }
+
+  async acquire(key: string, options?: AcquireOptions): Promise<LeasedLock> {
+    checkText('key', key);
+    const terms = this.#terms(key, options);
+    return this.#retrying(key, options, () => this.#acquire(key, terms));
+  }
+
+  async tryAcquire(key: string, options?: TryOptions): Promise<LeasedLock | undefined> {
+    checkText('key', key);
+    return this.#table.acquire(key, this.#terms(key, options), 'try');
+  }
+
+  async run<T>(key: string, task: (lock: LeasedLock) => T | PromiseLike<T>, options?: AcquireOptions): Promise<T> {
+    checkFunction('task', task);
+    return runHolding(await this.acquire(key, options), task);
+  }
+
+  async acquireAll(keys: Iterable<string>, options?: AcquireOptions): Promise<LockGroup<LeasedLock>> {
+    const sorted = checkKeys(keys);
+    const [first = ''] = sorted;
+    const terms = this.#terms(first, options);
+    return this.#retrying(first, options, () => this.#acquireAll(sorted, terms));
+  }
+
+  async runAll<T>(
+    keys: Iterable<string>,
+    task: (locks: LockGroup<LeasedLock>) => T | PromiseLike<T>,
+    options?: AcquireOptions,
+  ): Promise<T> {
+    checkFunction('task', task);
+    return runHolding(await this.acquireAll(keys, options), task);
+  }
+
+  async isLocked(key: string): Promise<boolean> {
+    checkText('key', key);
+    this.#table.catchUp();
+    // What is held here needs no question; what a driver cannot tell is not known to be held.
+    if (this.#table.lines.get(key)?.holds?.size) return true;
+    return (await this.#table.inBackground(this.#table.store.isHeld(key))) ?? false;
+  }
+
+  stats(): LockStats {
+    return statsOf(this.snapshot(), this.#table.telemetry);
+  }
+
+  snapshot(): LockSnapshot {
+    const snapshot: LockSnapshot = { held: [], waiting: [] };
+    const nowMs = this.#table.catchUp();
+    for (const { key, holds, waiters } of this.#table.lines.values()) {
+      for (const { mode, owner, token, acquiredAtMs } of holds ?? []) {
+        snapshot.held.push({ key, mode, owner, token, ageMs: nowMs - acquiredAtMs });
+      }
+      for (const { terms, sinceMs } of waiters) {
+        snapshot.waiting.push({ key, mode: terms.mode, owner: terms.owner, ageMs: nowMs - sinceMs });
+      }
+    }
+    return snapshot;
+  }
+
+  on<E extends keyof LockEvents>(event: E, listener: (event: LockEvents[E]) => void): () => void {
+    checkFunction('listener', listener);
+    return this.#table.telemetry.on(event, listener);
+  }
+
+  close(): Promise<void> {
+    return this.#table.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #terms(key: string, options: AcquireOptions | undefined): Terms {
+    const terms = checkLeaseTerms(this.#settings, options);
+    const { driver } = this.#table.store;
+    // Before anything is asked of it.
+    if (!driver.modes.includes(terms.mode)) throw new LockModeError(key, terms.mode, driver.name);
+    return terms;
+  }
+
+  async #acquire(key: string, terms: Terms, sinceMs?: number): Promise<LeasedHold> {
+    const patience: Patience = terms.timeoutMs === 0 ? 'once' : 'wait';
+    // Only a try resolves to nothing.
+    return (await this.#table.acquire(key, terms, patience, sinceMs)) as LeasedHold;
+  }
+
+  /** Members live for as long as the others are waited for; when one is lost all the same, there is nothing to wait for. */
+  async #acquireAll(keys: readonly string[], terms: Terms): Promise<JointLocks<LeasedHold>> {
+    const sinceMs = this.#table.admission(keys[0] ?? '', terms.signal);
+    const ended = new AbortController();
+    const unlink = onAbort(terms.signal, () => ended.abort(terms.signal?.reason));
+    const endless: Terms = { ...terms, holdMs: Number.POSITIVE_INFINITY, signal: ended.signal };
+    const holds: LeasedHold[] = [];
+    try {
+      for (const key of keys) {
+        const hold = await this.#acquire(key, endless, sinceMs);
+        holds.push(hold);
+        onAbort(hold.signal, () => ended.abort(hold.signal.reason));
+      }
+      ended.signal.throwIfAborted();
+    } catch (error) {
+      // On time, whatever the store takes for it.
+      for (const hold of holds) void hold[Symbol.asyncDispose]();
+      throw error;
+    } finally {
+      unlink();
+    }
+    const endsAtMs = this.#settings.clock.now() + terms.holdMs;
+    for (const hold of holds) hold.lease.setEnd(hold, endsAtMs);
+    return new JointLocks(holds);
+  }
+
+  #retrying<T>(key: string, options: AcquireOptions | undefined, attempt: () => Promise<T>): Promise<T> {
+    const { retry, signal } = options ?? {};
+    if (retry === undefined) return attempt();
+    return retrying(retry, this.#settings.random, (ms) => this.#table.pause(key, ms, signal), attempt);
+  }
+}
