@@ -59,6 +59,21 @@ export class OwnServer {
     return new OwnServer(port, folder, run as [string, ...string[]]).start();
   }
 
+  /** NATS with JetStream, whose streams of storage `file` are on the disk. */
+  static async nats(): Promise<OwnServer> {
+    const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-nats-'))];
+    return new OwnServer(port, folder, [
+      'nats-server',
+      '-a',
+      '127.0.0.1',
+      '-p',
+      `${port}`,
+      '-js',
+      '-sd',
+      folder,
+    ]).start();
+  }
+
   /** Starts it, on what is left of its data. */
   async start(): Promise<this> {
     const [command, ...args] = this.#command;
