@@ -55,3 +55,23 @@ export const systemClock: Clock = {
   after: (ms, callback) => startTimer(ms, callback, false),
   sleep: (ms, signal) => sleepOn({ after: (afterMs, wake) => startTimer(afterMs, wake, true) }, ms, signal),
 };
+
+/**
+ * Wall time that never goes back: an hour that somebody takes off the wall clock must not make a lease an hour longer
+ * than its store knows. It counts on by the uptime, which does not see a laptop asleep, and catches up with the wall
+ * clock wherever that is ahead.
+ */
+export function steadyNow(wall: () => number, uptime: () => number): () => number {
+  let aheadMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const upMs = uptime();
+    aheadMs = Math.max(aheadMs, wall() - upMs);
+    return Math.floor(upMs + aheadMs);
+  };
+}
+
+/** The host's timers, and its wall clock as {@link steadyNow}. */
+export const steadyClock: Clock = {
+  ...systemClock,
+  now: steadyNow(systemClock.now, () => performance.now()),
+};

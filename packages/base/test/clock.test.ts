@@ -1,5 +1,6 @@
-import { type Clock, sleepOn, systemClock } from '@chunks/base';
+import { type Clock, sleepOn, steadyClock, steadyNow, systemClock } from '@chunks/base';
 import { countListeners, VirtualClock } from '@chunks/base/testing';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 
 const original = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
@@ -118,4 +119,42 @@ test('a sleep leaves neither timer nor listener behind, however it ends', async 
   controller.abort('enough');
   await expect(aborted).rejects.toBe('enough');
   expect(clock.pending).toBe(0);
+});
+
+describe('steady time', () => {
+  const step = fc.record({
+    passesMs: fc.nat(10_000),
+    sleepsMs: fc.nat(10_000),
+    wallJumpMs: fc.integer({ min: -50_000, max: 5_000 }),
+  });
+
+  test('never goes back, counts all that passes, and is never behind the wall clock', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        let [upMs, wallMs] = [5, 1_700_000_000_000];
+        const now = steadyNow(
+          () => wallMs,
+          () => upMs,
+        );
+        let lastMs = now();
+        for (const { passesMs, sleepsMs, wallJumpMs } of steps) {
+          upMs += passesMs;
+          wallMs += passesMs + sleepsMs + wallJumpMs;
+          const nowMs = now();
+          expect(nowMs).toBeGreaterThanOrEqual(lastMs + passesMs);
+          expect(nowMs).toBeGreaterThanOrEqual(wallMs);
+          lastMs = nowMs;
+        }
+      }),
+    );
+  });
+
+  test('is the wall clock where nobody sets that back', () => {
+    const before = systemClock.now();
+    const nowMs = steadyClock.now();
+    // It may have caught the wall clock late in its millisecond.
+    expect(nowMs).toBeGreaterThanOrEqual(before - 1);
+    expect(nowMs).toBeLessThanOrEqual(systemClock.now() + 1);
+    expect(Number.isInteger(nowMs)).toBe(true);
+  });
 });

@@ -1,4 +1,12 @@
-import { type Backoff, checkFunction, checkInteger, checkNumber, exponentialBackoff, refuseRange } from '@chunks/base';
+import {
+  type Backoff,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  exponentialBackoff,
+  refuseRange,
+  steadyClock,
+} from '@chunks/base';
 import type { LeaseDriver } from '../lease-driver.ts';
 import { checkSettings, checkTerms, type Settings, type Terms } from '../settings.ts';
 import type { AcquireOptions, LeaseLockerOptions } from '../types.ts';
@@ -26,7 +34,7 @@ export function checkLeaseSettings(options: LeaseLockerOptions): LeaseSettings {
   const pollMaxMs = checkNumber('poll.maxMs', poll.maxMs, pollMinMs);
   if (driftMs !== undefined) checkNumber('driftMs', driftMs, 0);
   const settings: LeaseSettings = {
-    ...checkSettings(options),
+    ...checkSettings({ ...options, clock: options.clock ?? steadyClock }),
     driftMs: driftMs === undefined ? (leaseMs) => 2 + leaseMs / 100 : () => driftMs,
     poll: exponentialBackoff({ baseMs: pollMinMs, maxMs: pollMaxMs, jitter: 'decorrelated' }),
     pollMinMs,
