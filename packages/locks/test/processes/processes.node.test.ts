@@ -1,0 +1,97 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { describeWith } from '../../../../.ci/with-service.ts';
+import { OwnServer } from '../support/own-server.ts';
+import { Arena } from './arena.ts';
+import type { StoreAddress } from './stores.ts';
+
+const PROCESSES = 4;
+const isSoak = process.env['CHUNKS_SOAK'] === '1';
+
+/** What befalls the processes or their store, once each; with CHUNKS_SOAK, again and again. */
+type Fault = 'stopHolder' | 'killHolder' | 'killAll' | 'restart';
+
+async function contend(
+  address: StoreAddress,
+  faults: readonly Fault[],
+  restart = async (): Promise<void> => undefined,
+) {
+  const arena = new Arena({ address, contenders: 50, leaseMs: 1_000 });
+  try {
+    for (let i = 0; i < PROCESSES; i++) arena.start();
+    await arena.granted(20);
+    for (const fault of isSoak ? Array(10).fill(faults).flat() : faults) {
+      if (fault === 'restart') {
+        await restart();
+        await arena.granted(5);
+      } else await arena[fault as Exclude<Fault, 'restart'>]();
+    }
+    await arena.finish();
+    check(arena);
+  } finally {
+    await arena.clear();
+  }
+}
+
+function check(arena: Arena): void {
+  const { grants, fenced, unfenced, failures, deaths, refused } = arena;
+  if (isSoak) console.log(arena.summary());
+  expect(deaths).toEqual([]);
+  expect([...failures.keys()].filter((code) => code !== 'LOCK_UNAVAILABLE')).toEqual([]);
+
+  // Nobody is inside with somebody who then still has the lock.
+  expect(grants.filter(({ wasOverlapped, wasOurs }) => wasOverlapped && wasOurs === true)).toEqual([]);
+  expect(new Set(grants.map(({ token }) => token)).size).toBe(grants.length);
+  const tokens = grants.filter(({ wasOurs }) => wasOurs === true).map(({ token }) => token);
+  expect(tokens.filter((token, i) => token <= (tokens[i - 1] ?? 0))).toEqual([]);
+  expect(tokens.length).toBeGreaterThan(20);
+
+  // The stopped holder wrote late. With the token checked nothing is lost by that, without it something is.
+  expect(refused).toBeGreaterThan(0);
+  expect(fenced.value).toBe(fenced.writes);
+  expect(unfenced.value).toBeLessThan(unfenced.writes);
+}
+
+/** A server of its own, killed and started again in the midst of it. */
+async function contendOn(kind: StoreAddress['kind'], start: () => Promise<OwnServer>): Promise<void> {
+  const server = await start();
+  try {
+    await contend({ kind, at: `${server.port}` }, ['stopHolder', 'killHolder', 'restart'], async () => {
+      await server.kill();
+      // Longer than a lease.
+      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      await server.start();
+    });
+  } finally {
+    await server.close();
+  }
+}
+
+const four = 'four processes of fifty contenders on one key';
+
+describeWith('redis', four, () => {
+  test('that keeps its data over a restart', () =>
+    contendOn('redis', () => OwnServer.redis('--appendonly', 'yes', '--appendfsync', 'always')));
+  test('that forgets everything at a restart', () => contendOn('redis', () => OwnServer.redis()));
+});
+
+describeWith('postgres', four, () => {
+  test('that is killed and recovers', () => contendOn('postgres', () => OwnServer.postgres()));
+});
+
+describeWith('nats', four, () => {
+  test('that is killed and recovers', () => contendOn('nats', () => OwnServer.nats()));
+});
+
+describe(`${four} in a SQLite file`, () => {
+  test('that are all killed at once', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'contended-'));
+    try {
+      await contend({ kind: 'sqlite', at: path.join(folder, 'locks.sqlite') }, ['stopHolder', 'killHolder', 'killAll']);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
