@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
-import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // Tests read the sources of every workspace package: nothing has to be built first.
 const conditions = ['@chunks/source'];
@@ -9,6 +9,8 @@ const ssr = { resolve: { conditions, externalConditions: conditions } };
 
 // A name ending in `.node.test.ts` says that the test needs Node; every other test of a package runs on each runtime.
 const needsNode = ['**/*.node.test.ts'];
+// And one in `.workers.test.ts` needs workerd, for what only a Worker can be bound to.
+const needsWorkers = ['**/*.workers.test.ts'];
 
 const setupFiles = [path.resolve(import.meta.dirname, '.ci/fast-check.ts')];
 
@@ -27,12 +29,25 @@ const config: ViteUserConfig = defineConfig({
           setupFiles,
           globalSetup: ['.ci/services.ts'],
           include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', '.ci/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...needsWorkers],
         },
       },
       {
         resolve,
         ssr,
-        plugins: [cloudflareTest({ miniflare: { compatibilityDate: '2026-11-01' } })],
+        plugins: [
+          cloudflareTest({
+            main: '.ci/worker.ts',
+            miniflare: {
+              compatibilityDate: '2026-11-01',
+              r2Buckets: ['BUCKET'],
+              durableObjects: {
+                LEASES: { className: 'LeaseObject', useSQLite: true },
+                TIMED_LEASES: { className: 'TimedLeaseObject', useSQLite: true },
+              },
+            },
+          }),
+        ],
         test: {
           name: 'workers',
           ...patience,

@@ -148,8 +148,12 @@ const sourcePlants: Plant[] = [
       'packages/locks/test/adapters/b.node.test.ts': '',
       'packages/locks/src/adapters/c.ts': 'export const c = 1;',
       'packages/locks/test/c.test.ts': '',
+      'packages/locks/src/adapters/d.ts': 'export const d = 1;',
+      'packages/locks/test/adapters/d.workers.test.ts': '',
     },
-    offenders: ['packages/locks/src/adapters/c.ts: no packages/locks/test/adapters/c.test.ts, nor .node.test.ts'],
+    offenders: [
+      'packages/locks/src/adapters/c.ts: no packages/locks/test/adapters/c.test.ts, nor .node.test.ts, nor .workers.test.ts',
+    ],
   },
   {
     rule: sources.noAnyInTypes,

@@ -31,13 +31,15 @@ export function functionsStayShort(repository: Repository): string[] {
   });
 }
 
+const TEST_ENDINGS = ['.test.ts', '.node.test.ts', '.workers.test.ts'];
+
 /** Errors, types and lists of exports aside, what stands in src/a/b.ts is proved in test/a/b.test.ts. */
 export function everySourceHasItsTest(repository: Repository): string[] {
   return matching(repository, PACKAGE_SOURCE)
     .filter(([file, text]) => !/\/(index|errors|[^/]*-error)\.ts$/.test(file) && !holdsNoCode(file, text))
     .map(([file]) => [file, file.replace('/src/', '/test/').replace(/\.ts$/, '')] as const)
-    .filter(([, test]) => !['.test.ts', '.node.test.ts'].some((ending) => repository.files.has(test + ending)))
-    .map(([file, test]) => `${file}: no ${test}.test.ts, nor .node.test.ts`);
+    .filter(([, test]) => !TEST_ENDINGS.some((ending) => repository.files.has(test + ending)))
+    .map(([file, test]) => `${file}: no ${test}.test.ts, nor .node.test.ts, nor .workers.test.ts`);
 }
 
 export function noAnyInTypes(repository: Repository): string[] {

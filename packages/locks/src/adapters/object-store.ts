@@ -4,7 +4,7 @@
  * are taken a few times a minute.
  * @module
  */
-import { type Clock, checkFunction, checkNumber, refuseRange, refuseType, systemClock } from '@chunks/base';
+import { type Clock, checkFunction, checkNumber, checkText, refuseRange, refuseType, systemClock } from '@chunks/base';
 import type { LeaseDriver, LeaseRequest } from '../lease-driver.ts';
 import type { LeaseBucket, PutCondition } from './object-store/bucket.ts';
 import { type LeaseRecord, objectName, parseRecord } from './object-store/lease-record.ts';
@@ -32,9 +32,6 @@ export interface ObjectStoreLeasesOptions {
   /** Tells how long ago we ourselves wrote; and what time it is, for a bucket that cannot. @default the host's clock */
   clock?: Clock | undefined;
 }
-
-/** A lease longer than three thousand years; JSON has no Infinity. */
-const FOREVER_MS = 1e14;
 
 /** A record as it lies in the store. */
 interface Seen {
@@ -101,6 +98,8 @@ class ObjectStoreLeases implements LeaseDriver {
     leaseMs: number,
     { signal }: LeaseRequest,
   ): ReturnType<LeaseDriver['acquire']> {
+    checkText('key', key);
+    checkLease(leaseMs);
     signal.throwIfAborted();
     await this.#prove();
     for (const rounds = new Rounds(); ; ) {
@@ -116,7 +115,8 @@ class ObjectStoreLeases implements LeaseDriver {
     }
   }
 
-  renew(key: string, holder: string, token: number, leaseMs: number): Promise<boolean> {
+  async renew(key: string, holder: string, token: number, leaseMs: number): Promise<boolean> {
+    checkLease(leaseMs);
     return this.#replace(key, holder, token, leaseMs);
   }
 
@@ -147,7 +147,7 @@ class ObjectStoreLeases implements LeaseDriver {
         last = seen;
       }
       if (!rounds.next(last.etag)) throw new Error(`${JSON.stringify(key)} is being renewed from several sides`);
-      const record: LeaseRecord = { ...last.record, leaseMs: finite(leaseMs), write: last.record.write + 1 };
+      const record: LeaseRecord = { ...last.record, leaseMs, write: last.record.write + 1 };
       if (await this.#write(record, last.etag)) return true;
     }
   }
@@ -167,7 +167,7 @@ class ObjectStoreLeases implements LeaseDriver {
     // An earlier answer to this very holder was lost.
     const isResend = seen !== undefined && seen.record.holder === holder && seen.lifeMs > 0;
     const token = isResend ? seen.record.token : Math.max((seen?.record.token ?? 0) + 1, Math.floor(this.#nowMs()));
-    return { key, holder, token, leaseMs: finite(leaseMs), write };
+    return { key, holder, token, leaseMs, write };
   }
 
   #nowMs(): number {
@@ -218,7 +218,8 @@ class ObjectStoreLeases implements LeaseDriver {
   }
 }
 
-const finite = (leaseMs: number): number => Math.min(leaseMs, FOREVER_MS);
+// JSON has no Infinity.
+const checkLease = (leaseMs: number): number => checkNumber('leaseMs', leaseMs, 1, Number.MAX_SAFE_INTEGER);
 
 /** @throws Error when the bucket writes against a condition. */
 async function proveConditions(bucket: LeaseBucket, name: string): Promise<void> {

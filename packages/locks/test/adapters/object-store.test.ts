@@ -318,14 +318,6 @@ describe('time is the store’s', () => {
     expect(await off.release('key', 'b', next)).toBe(true);
   });
 
-  test('a lease for ever is one', async () => {
-    const rig = await ready();
-    const token = await take(rig.driver, 'key', 'a', Number.POSITIVE_INFINITY);
-    rig.clock.jump(1e12);
-    expect(await ask(rig.driver, 'key', 'b')).toMatchObject({ busy: true, holder: 'a' });
-    expect(await rig.driver.renew('key', 'a', token, Number.POSITIVE_INFINITY)).toBe(true);
-  });
-
   test('tokens go on from the clock when a lifecycle rule took the object away', async () => {
     const rig = await ready();
     const token = await take(rig.driver, 'key', 'a');
@@ -373,6 +365,16 @@ test.each<[options: unknown, message: string]>([
 ])('refuses %j', (options, message) => {
   const bucket = s3Bucket({ url, fetch: conditionalPutFront() });
   expect(() => objectStoreLeases(bucket, options as Parameters<typeof objectStoreLeases>[1])).toThrow(message);
+});
+
+test('refuses what is no lease, before it asks', async () => {
+  const rig = new Rig();
+  await expect(ask(rig.driver, '', 'a')).rejects.toThrow('key must be a non-empty string');
+  for (const leaseMs of [0, Number.NaN, Number.POSITIVE_INFINITY]) {
+    await expect(ask(rig.driver, 'key', 'a', leaseMs)).rejects.toThrow('leaseMs must be a number from 1 to');
+    await expect(rig.driver.renew('key', 'a', 1, leaseMs)).rejects.toThrow('leaseMs must be a number from 1 to');
+  }
+  expect(rig.asked()).toEqual([]);
 });
 
 test('refuses what is no bucket', () => {
