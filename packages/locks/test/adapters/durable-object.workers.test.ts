@@ -2,8 +2,16 @@ import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runI
 import { env } from 'cloudflare:workers';
 import { describe, expect, test } from 'vitest';
 import { durableObjectLeases, type LeaseNamespace, type LeaseStub } from '../../src/adapters/durable-object.ts';
+import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
-import { type LeaseAbilities, type LeaseBench, leaseDriverContract } from '../../src/testing.ts';
+import {
+  type LeaseAbilities,
+  type LeaseBench,
+  type LockerBench,
+  leaseDriverContract,
+  lockerContract,
+} from '../../src/testing.ts';
+import { Pace } from '../support/pace.ts';
 import { clock } from '../support/timed-lease-object.ts';
 
 const abilities: LeaseAbilities = {
@@ -69,6 +77,18 @@ function timedBench(): LeaseBench {
 
 describe('durableObjectLeases', () => {
   for (const { name, run } of leaseDriverContract(timedBench, abilities)) test(name, run);
+});
+
+describe('leaseLocker over Durable Objects', () => {
+  const bench = (): LockerBench => {
+    const pace = new Pace(clock, 50);
+    const objects = space(env.TIMED_LEASES, (stub, ...args) => pace.request(stub.fetch(...args)));
+    return {
+      open: (options) => leaseLocker(durableObjectLeases(objects), { ...options, clock }),
+      pass: (ms) => pace.pass(ms),
+    };
+  };
+  for (const { name, run } of lockerContract(bench, { shared: false })) test(name, run);
 });
 
 const signal = new AbortController().signal;

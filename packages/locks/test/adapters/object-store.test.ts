@@ -3,9 +3,17 @@ import { AwsClient } from 'aws4fetch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { objectStoreLeases, type S3Fetch, s3Bucket } from '../../src/adapters/object-store.ts';
+import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
 import { conditionalPutFront, type FrontFault } from '../../src/testing/conditional-put-front.ts';
-import { type LeaseAbilities, type LeaseBench, leaseDriverContract } from '../../src/testing.ts';
+import {
+  type LeaseAbilities,
+  type LeaseBench,
+  type LockerBench,
+  leaseDriverContract,
+  lockerContract,
+} from '../../src/testing.ts';
+import { Pace } from '../support/pace.ts';
 
 const url = 'https://s3.test/bucket';
 const never = new AbortController().signal;
@@ -53,6 +61,24 @@ function s3Bench(): LeaseBench {
 
 describe('objectStoreLeases on S3', () => {
   for (const { name, run } of leaseDriverContract(s3Bench, abilities)) test(name, run);
+});
+
+function lockerBench(): LockerBench {
+  const clock = new VirtualClock(1_700_000_000_700);
+  const front = conditionalPutFront({ clock });
+  const pace = new Pace(clock, 500);
+  return {
+    open(options) {
+      const fetch: S3Fetch = (...args) => pace.request(front(...args));
+      return leaseLocker(objectStoreLeases(s3Bucket({ url, fetch }), { clock }), { ...options, clock });
+    },
+    pass: (ms) => pace.pass(ms),
+    shortMs: 10_000,
+  };
+}
+
+describe('leaseLocker over S3', () => {
+  for (const { name, run } of lockerContract(lockerBench, { shared: false })) test(name, run);
 });
 
 /** One store, with a hand on its network and an eye on every request. */
@@ -348,6 +374,8 @@ test('a signing client is passed in as `fetch`', async () => {
   const driver = objectStoreLeases(s3Bucket({ url, fetch }), { probe: false });
   const token = await take(driver, 'a b/c+d', 'h');
   expect(await driver.release('a b/c+d', 'h', token)).toBe(true);
+  // Its own `fetch` does both, sign and send.
+  expect(s3Bucket({ url, fetch: aws.fetch.bind(aws) })).toHaveProperty('put');
   // What a condition says is signed too: nobody on the way can take it off.
   expect(signed).toEqual([
     expect.stringContaining('cache-control'),

@@ -1,8 +1,15 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, test } from 'vitest';
 import { type LeaseBucket, objectStoreLeases } from '../../src/adapters/object-store.ts';
+import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
-import { type LeaseAbilities, type LeaseBench, leaseDriverContract } from '../../src/testing.ts';
+import {
+  type LeaseAbilities,
+  type LeaseBench,
+  type LockerBench,
+  leaseDriverContract,
+  lockerContract,
+} from '../../src/testing.ts';
 
 const abilities: LeaseAbilities = {
   shared: false,
@@ -49,6 +56,17 @@ function r2Bench(): LeaseBench {
 
 describe('objectStoreLeases on an R2 binding', () => {
   for (const { name, run } of leaseDriverContract(r2Bench, abilities)) test(name, run);
+});
+
+describe('leaseLocker over an R2 binding', () => {
+  const bench = (): LockerBench => {
+    const prefix = `store-${stores++}/`;
+    return {
+      open: (options) => leaseLocker(objectStoreLeases(env.BUCKET, { prefix, skewMs: SKEW_MS }), options),
+      pass: sleep,
+    };
+  };
+  for (const { name, run } of lockerContract(bench, { shared: false })) test(name, run);
 });
 
 /** The binding, with every call in a list; `lose` says whether the answer to one is lost after it was carried out. */
