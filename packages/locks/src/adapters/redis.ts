@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Clock, refuseType, systemClock } from '@chunks/base';
+import { claimChannel } from '../channel-claims.ts';
 import type { LeaseDriver } from '../lease-driver.ts';
 import { type WakeEvents, WakeHub, type WakeLine } from '../wake-hub.ts';
 
@@ -147,22 +148,32 @@ function runnerOf(client: RedisClient): Run {
   };
 }
 
-/** A line on a connection that somebody else keeps. @returns it, and what takes our listeners off */
+/** A line on a connection that somebody else keeps, and may share. */
 function lineOn(subscriber: Capable, events: WakeEvents): WakeLine {
   const { on, off, subscribe, unsubscribe } = subscriber;
   const lost = (reason: unknown): void => events.lost(reason ?? new Error('the subscription broke'));
-  const heard = (_message: string, channel: string): void => events.wake(channel);
-  // ioredis tells all channels to one listener, node-redis each channel to its own.
-  const listeners = new Map<string, (detail: unknown) => void>([['error', lost]]);
-  if (isIoredis(subscriber)) listeners.set('message', (channel) => events.wake(channel as string));
-  for (const event of ['close', 'end']) listeners.set(event, lost);
+  const listeners: [string, (detail: unknown) => void][] = ['error', 'close', 'end'].map((event) => [event, lost]);
+  // ioredis tells all channels to one listener and ends them for all, node-redis has listeners of each channel.
+  const isOneForAll = isIoredis(subscriber);
+  if (isOneForAll) listeners.push(['message', (channel) => events.wake(channel as string)]);
   for (const [event, listener] of listeners) on?.call(subscriber, event, listener);
-  const channelListener = isIoredis(subscriber) ? [] : ([heard] as const);
+  const channelListener = isOneForAll ? [] : [(_message: string, channel: string) => events.wake(channel)];
+  const claims = new Map<string, () => boolean>();
+  const unlisten = async (channel: string): Promise<unknown> => {
+    const isLast = claims.get(channel)?.();
+    claims.delete(channel);
+    return (isLast || !isOneForAll) && unsubscribe?.call(subscriber, channel, ...channelListener);
+  };
   return {
-    listen: (channel) => subscribe?.call(subscriber, channel, ...channelListener),
-    unlisten: (channel) => unsubscribe?.call(subscriber, channel, ...channelListener),
+    listen: (channel) => {
+      if (!claims.has(channel)) claims.set(channel, claimChannel(subscriber, channel));
+      return subscribe?.call(subscriber, channel, ...channelListener);
+    },
+    unlisten,
     close: () => {
       for (const [event, listener] of listeners) off?.call(subscriber, event, listener);
+      // Of a line that broke; a client that comes back would subscribe to them again.
+      for (const channel of [...claims.keys()]) unlisten(channel).catch(() => undefined);
     },
   };
 }

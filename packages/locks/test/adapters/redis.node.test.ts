@@ -1,6 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { leaseLocker } from '@chunks/locks/lease';
 import { type RedisClient, type RedisLeasesOptions, redisLeases } from '@chunks/locks/redis';
-import { type LeaseAbilities, type LeaseBench, leaseDriverContract, VirtualClock } from '@chunks/locks/testing';
+import {
+  type LeaseAbilities,
+  type LeaseBench,
+  type LockerBench,
+  leaseDriverContract,
+  lockerContract,
+  VirtualClock,
+} from '@chunks/locks/testing';
 import { Cluster, Redis } from 'ioredis';
 import { createClient, createClientPool, createCluster } from 'redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -141,6 +149,29 @@ describeWith('redis', 'redisLeases', () => {
   describe('on a pool beside a subscriber of ioredis', () => {
     contractOn(() => PORT, openPool, ABILITIES, openIoredis);
   });
+});
+
+describeWith('redis', 'leaseLocker over redisLeases keeps the contract of all lockers', () => {
+  const makeBench = async (): Promise<LockerBench> => {
+    const keyPrefix = newPrefix();
+    const ends: (() => unknown)[] = [];
+    return {
+      async open(options) {
+        const { client, end } = await openIoredis(PORT);
+        const driver = redisLeases(client, { keyPrefix });
+        ends.push(end, () => driver.close?.());
+        return leaseLocker(driver, options);
+      },
+      pass,
+      async close() {
+        for (const end of ends.reverse()) await end();
+        const admin = new Redis(PORT);
+        await sweep(admin, keyPrefix);
+        admin.disconnect();
+      },
+    };
+  };
+  for (const { name, run } of lockerContract(makeBench, { shared: false })) it.concurrent(name, run);
 });
 
 describeWith('redis', 'what redisLeases says and keeps', () => {
@@ -332,7 +363,9 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     // The first time the server learns the scripts.
     await driver.release('warm', 'a', await take(driver, 'warm', 'a'));
     const watcher = new Redis(server.port);
+    await watcher.ping();
     const monitor = await watcher.monitor();
+    ends.push(() => [monitor, watcher].forEach((one) => void one.disconnect()));
     const commands: string[] = [];
     monitor.on('monitor', (_time: string, [name]: string[], source: string) => {
       // What a script itself does is no round trip.
@@ -343,8 +376,6 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     await watcher.echo('end');
     await until(() => commands.at(-1) === 'echo', 'the monitor');
     expect(commands.map((name) => name.toLowerCase())).toEqual(['evalsha', 'evalsha', 'echo']);
-    monitor.disconnect();
-    watcher.disconnect();
   });
 
   it.each(both)('a server that has forgotten the scripts learns them again, with %s', async (_, open) => {
@@ -533,6 +564,21 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     await until(() => heard.wakes === 2, 'the wake of the return');
     await driver.release('back', 'a', token);
     await until(() => heard.wakes === 3, 'the wake');
+  });
+
+  it.each(both)('two on one subscriber hear until each of them stops, with %s', async (_, open) => {
+    const subscriber = await opened(open, server.port);
+    const [one, other] = [
+      await connect(openPool, server.port, { subscriber }),
+      await connect(openPool, server.port, { subscriber }),
+    ];
+    const [gone, heard] = [await watching(one, 'both'), await watching(other, 'both')];
+    await one.close?.();
+    await other.release('both', 'a', await take(other, 'both', 'a'));
+    await until(() => heard.wakes === 1, 'the wake');
+    expect(gone.wakes).toBe(0);
+    await other.close?.();
+    await until(async () => (await subscribers()) === 0, 'the end of the subscription');
   });
 
   it('subscriber: false opens nothing, and there is no watch', async () => {

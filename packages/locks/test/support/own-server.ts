@@ -1,6 +1,6 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,21 +13,28 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const answers = (port: number): Promise<boolean> =>
+const accepts = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = dial(port, '127.0.0.1');
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
 
+interface Command {
+  readonly line: readonly [string, ...string[]];
+  /** How it is ended without a farewell. */
+  readonly signal: NodeJS.Signals;
+  isReady(): boolean | Promise<boolean>;
+}
+
 /** A server of the test's own, to be killed and started again. */
 export class OwnServer {
   readonly port: number;
   readonly #folder: string;
-  readonly #command: readonly [string, ...string[]];
+  readonly #command: Command;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string, command: readonly [string, ...string[]]) {
+  private constructor(port: number, folder: string, command: Command) {
     this.port = port;
     this.#folder = folder;
     this.#command = command;
@@ -37,7 +44,11 @@ export class OwnServer {
   static async redis(...options: string[]): Promise<OwnServer> {
     const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-redis-'))];
     const where = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder];
-    return new OwnServer(port, folder, ['redis-server', ...where, '--save', '', ...options]).start();
+    return new OwnServer(port, folder, {
+      line: ['redis-server', ...where, '--save', '', ...options],
+      signal: 'SIGKILL',
+      isReady: () => accepts(port),
+    }).start();
   }
 
   /** Postgres, user postgres, database postgres, everything on the disk. */
@@ -55,32 +66,34 @@ export class OwnServer {
     chmodSync(folder, 0o700);
     const make = [...as, binary('initdb'), '-D', folder, '-U', 'postgres', '-A', 'trust', '--no-sync'];
     execFileSync(make[0] as string, make.slice(1), { stdio: 'ignore', cwd: tmpdir() });
-    const run = [...as, binary('postgres'), '-D', folder, '-p', `${port}`, '-h', '127.0.0.1', '-k', folder];
-    return new OwnServer(port, folder, run as [string, ...string[]]).start();
-  }
-
-  /** NATS with JetStream, whose streams of storage `file` are on the disk. */
-  static async nats(): Promise<OwnServer> {
-    const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-nats-'))];
-    return new OwnServer(port, folder, [
-      'nats-server',
-      '-a',
-      '127.0.0.1',
+    const [command, ...args] = [
+      ...as,
+      binary('postgres'),
+      '-D',
+      folder,
       '-p',
       `${port}`,
-      '-js',
-      '-sd',
+      '-h',
+      '127.0.0.1',
+      '-k',
       folder,
-    ]).start();
+    ];
+    return new OwnServer(port, folder, {
+      line: [command as string, ...args],
+      // An "immediate" shutdown: no checkpoint, no farewell, and it takes all its processes along, as a power cut does.
+      signal: 'SIGQUIT',
+      // It takes connections before it takes statements.
+      isReady: () => spawnSync(binary('pg_isready'), ['-h', '127.0.0.1', '-p', `${port}`]).status === 0,
+    }).start();
   }
 
   /** Starts it, on what is left of its data. */
   async start(): Promise<this> {
-    const [command, ...args] = this.#command;
+    const [command, ...args] = this.#command.line;
     const child = spawn(command, args, { stdio: 'ignore', cwd: tmpdir() });
     await once(child, 'spawn');
     this.#process = child;
-    while (!(await answers(this.port))) {
+    while (!(await this.#command.isReady())) {
       if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -93,7 +106,7 @@ export class OwnServer {
     if (child === undefined) return;
     this.#process = undefined;
     const exited = once(child, 'exit');
-    child.kill('SIGKILL');
+    child.kill(this.#command.signal);
     await exited;
   }
 
