@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -84,6 +84,16 @@ export class OwnServer {
       signal: 'SIGQUIT',
       // It takes connections before it takes statements.
       isReady: () => spawnSync(binary('pg_isready'), ['-h', '127.0.0.1', '-p', `${port}`]).status === 0,
+    }).start();
+  }
+
+  /** NATS with JetStream, whose streams of storage `file` are on the disk. */
+  static async nats(): Promise<OwnServer> {
+    const [port, folder] = [await freePort(), mkdtempSync(path.join(tmpdir(), 'own-nats-'))];
+    return new OwnServer(port, folder, {
+      line: ['nats-server', '-a', '127.0.0.1', '-p', `${port}`, '-js', '-sd', folder],
+      signal: 'SIGKILL',
+      isReady: () => accepts(port),
     }).start();
   }
 
