@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -95,6 +95,11 @@ export class OwnServer {
       signal: 'SIGKILL',
       isReady: () => accepts(port),
     }).start();
+  }
+
+  /** Its disk is lost. Not while it runs. */
+  wipe(): void {
+    for (const name of readdirSync(this.#folder)) rmSync(path.join(this.#folder, name), { recursive: true });
   }
 
   /** Starts it, on what is left of its data. */
