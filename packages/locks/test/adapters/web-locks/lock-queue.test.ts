@@ -1,3 +1,4 @@
+import { deferred } from '@chunks/base';
 import { settle } from '@chunks/base/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -20,7 +21,7 @@ describe('a queue', () => {
   it('lets in by arrival over all names, also within sections that begin', async () => {
     const queue = new LockQueue();
     const log: string[] = [];
-    const hold = Promise.withResolvers<void>();
+    const hold = deferred<void>();
     ask(queue, 'a', () => hold.promise);
     ask(queue, 'a', () => ask(queue, 'b', () => log.push('requested by the first')), 'shared');
     ask(queue, 'a', () => log.push('second'), 'shared');
@@ -32,8 +33,8 @@ describe('a queue', () => {
   it('begins no other section in the pass that has turned one away', async () => {
     const queue = new LockQueue();
     const log: string[] = [];
-    const open = Promise.withResolvers<void>();
-    const hold = Promise.withResolvers<void>();
+    const open = deferred<void>();
+    const hold = deferred<void>();
     ask(queue, 'a', () => hold.promise);
     ask(queue, 'a', () => ask(queue, 'b', nothing, 'ifAvailable'), 'shared');
     ask(queue, 'b', () => open.promise);
@@ -55,7 +56,7 @@ describe('a queue', () => {
 
   it('lets any number of sections that end at once follow one another', async () => {
     const queue = new LockQueue();
-    const hold = Promise.withResolvers<void>();
+    const hold = deferred<void>();
     let entered = 0;
     ask(queue, 'a', () => hold.promise);
     for (let i = 0; i < 50_000; i++) ask(queue, 'a', () => void entered++);
@@ -73,7 +74,7 @@ describe('a queue', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(act, { maxLength: 30 }), async (acts) => {
         const queue = new LockQueue();
-        const hold = Promise.withResolvers<void>();
+        const hold = deferred<void>();
         for (const { name, how, end } of acts) {
           const section = (): unknown => {
             if (end === 'throw') throw new Error('thrown');
@@ -98,7 +99,7 @@ describe('a queue', () => {
 
   it('knows one who was robbed no more: the late end of that section opens nothing', async () => {
     const queue = new LockQueue();
-    const [old, now] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const [old, now] = [deferred<void>(), deferred<void>()];
     let next = false;
     ask(queue, 'a', () => old.promise);
     ask(queue, 'a', () => now.promise, 'steal');

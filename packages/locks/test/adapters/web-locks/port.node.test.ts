@@ -7,7 +7,8 @@ import { createLockManager, type LockManager } from '@chunks/locks/web-locks';
 import { transformSync } from 'esbuild';
 import { describe, expect, it, vi } from 'vitest';
 
-const home = path.dirname(createRequire(import.meta.url).resolve('navigator.locks/package.json'));
+const require = createRequire(import.meta.url);
+const home = path.dirname(require.resolve('navigator.locks/package.json'));
 const files = readdirSync(path.join(home, 'test')).filter((file) => file.endsWith('.test.ts'));
 
 const FOR_PAGES =
@@ -74,8 +75,8 @@ function load(file: string, globals: Globals): unknown {
   const name = file.endsWith('.ts') ? file : `${file}.ts`;
   const { code } = transformSync(readFileSync(path.join(home, name), 'utf8'), { loader: 'ts', format: 'cjs' });
   const module = { exports: {} };
-  const require = (to: string): unknown => load(path.posix.join(path.posix.dirname(name), to), globals);
-  const scope = { ...globals, module, exports: module.exports, require };
+  const beside = (to: string): unknown => load(path.posix.join(path.posix.dirname(name), to), globals);
+  const scope = { ...globals, module, exports: module.exports, require: beside };
   new Function(...Object.keys(scope), code)(...Object.values(scope));
   return module.exports;
 }
@@ -97,7 +98,7 @@ const test = (name: string, body: () => unknown): void =>
   });
 
 for (const file of files.filter((one) => EXCEPTIONS[one] === undefined)) {
-  describe(file, () => load(`test/${file}`, { ...page, describe, test, expect }));
+  describe(file, () => void load(`test/${file}`, { ...page, describe, test, expect }));
 }
 
 describe('of the tests shipped', () => {

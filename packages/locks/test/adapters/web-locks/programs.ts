@@ -1,3 +1,4 @@
+import { type Deferred, deferred } from '@chunks/base';
 import type { LockManager } from '@chunks/locks/web-locks';
 import fc from 'fast-check';
 
@@ -45,18 +46,38 @@ const quickAct: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: 'query' as const }) },
 );
 
-function actsOf(depth: number): fc.Arbitrary<Act> {
-  const inside = depth === 0 ? fc.constant<Act[]>([]) : fc.array(actsOf(depth - 1), { maxLength: 2, size: 'small' });
+function sections(depth: number, maxLength: number): fc.Arbitrary<Section> {
+  const inside = depth === 0 ? fc.constant<Act[]>([]) : fc.array(actsOf(depth - 1), { maxLength });
   const ends = fc.oneof({ weight: 3, arbitrary: fc.constant<Section['end']>('hold') }, { weight: 2, arbitrary: end });
-  const section = fc.record({ inside, end: ends });
+  return fc.record({ inside, end: ends });
+}
+
+function actsOf(depth: number): fc.Arbitrary<Act> {
+  const section = sections(depth, 2);
   const request = fc.record({ do: fc.constant('request' as const), name: fc.nat(2), kind, section });
   return fc.oneof({ weight: 3, arbitrary: request }, { weight: 2, arbitrary: quickAct });
 }
 
+const steps = (maxLength: number): fc.Arbitrary<Program> =>
+  fc.array(fc.record({ act: actsOf(2), ticks: fc.oneof(fc.constant(0), fc.nat(6)) }), { minLength: 1, maxLength });
+
+const bare: Section = { inside: [], end: 'hold' };
+const holder: Act = { do: 'request', name: 0, kind: 'exclusive', section: bare };
+
+/** Several who share wait behind one and are let in together: each that begins makes requests before the next does. */
+const crowds: fc.Arbitrary<Program> = fc
+  .tuple(fc.array(sections(1, 3), { minLength: 2, maxLength: 5 }), steps(5))
+  .map(([waiters, rest]) => [
+    { act: holder, ticks: 0 },
+    ...waiters.map((section) => ({ act: { do: 'request', name: 0, kind: 'shared', section }, ticks: 0 }) as const),
+    { act: { do: 'release', pick: 0 }, ticks: 3 },
+    ...rest,
+  ]);
+
 /** Up to twenty acts over three names, with requests inside of sections inside of sections. */
-export const programs: fc.Arbitrary<Program> = fc.array(
-  fc.record({ act: actsOf(2), ticks: fc.oneof(fc.constant(0), fc.nat(6)) }),
-  { minLength: 1, maxLength: 20 },
+export const programs: fc.Arbitrary<Program> = fc.oneof(
+  { weight: 3, arbitrary: steps(20) },
+  { weight: 1, arbitrary: crowds },
 );
 
 type Fate = 'waiting' | 'in' | 'over';
@@ -65,7 +86,7 @@ interface Attempt {
   readonly id: number;
   readonly controller: AbortController;
   fate: Fate;
-  hold: PromiseWithResolvers<unknown> | undefined;
+  hold: Deferred<unknown> | undefined;
 }
 
 const MODES: Record<Kind, { mode?: 'shared' | 'exclusive'; ifAvailable?: true; steal?: true }> = {
@@ -195,7 +216,7 @@ export class Run {
         // biome-ignore lint/suspicious/noThenProperty: it is what is tried.
         return { then: (resolve: (value: string) => void) => resolve('foreign') };
       case 'hold':
-        attempt.hold = Promise.withResolvers();
+        attempt.hold = deferred();
         return attempt.hold.promise;
     }
   }
