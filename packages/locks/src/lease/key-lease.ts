@@ -1,10 +1,11 @@
+import { checkNumber } from '@chunks/base';
 import { LockLostError, LockUnavailableError } from '../errors.ts';
 import type { LeaseRenewal } from '../lease-driver.ts';
 import type { LockMode } from '../types.ts';
 import { Alarm } from './alarm.ts';
 import { LeasedHold } from './leased-hold.ts';
 import type { LeaseLine } from './line.ts';
-import { checkLease, GRANTS_PER_TOKEN } from './settings.ts';
+import { GRANTS_PER_TOKEN, MAX_LEASE_MS } from './settings.ts';
 import type { LeaseWaiter } from './waiter.ts';
 
 /** What the store has given, and when it was asked for that. */
@@ -30,6 +31,8 @@ export class KeyLease {
   deadlineMs = 0;
   /** `given up`: its deadline came, and what the store thinks of it is not known. */
   #state: 'live' | 'given back' | 'given up' = 'live';
+  /** What a renewal asks for at least: what is usual here. */
+  #leaseMs: number;
   #endsInStoreMs = 0;
   #renewAtMs = 0;
   #renewal: Promise<void> | undefined;
@@ -47,9 +50,10 @@ export class KeyLease {
     this.holder = won.holder;
     this.token = won.token;
     this.mode = won.mode;
+    this.#leaseMs = won.leaseMs;
     this.#handOffEndsMs = won.sentMs + won.leaseMs / 2;
     this.#alarm = new Alarm(line.table.agenda, (nowMs) => this.#ring(nowMs));
-    this.#setTerm(won.sentMs, won.leaseMs, won.leaseMs);
+    this.#setTerm(won.sentMs, won.leaseMs);
   }
 
   get isLive(): boolean {
@@ -114,7 +118,7 @@ export class KeyLease {
   }
 
   async extend(hold: LeasedHold, leaseMs: number): Promise<void> {
-    checkLease(this.line.table.settings, leaseMs);
+    checkNumber('leaseMs', leaseMs, 1, MAX_LEASE_MS);
     // One at a time, because the store counts from the last one that reaches it.
     while (this.keeps(hold) && this.#renewal !== undefined) await this.#renewal.catch(() => undefined);
     if (hold.state !== 'held') throw new LockLostError(this.line.key);
@@ -134,8 +138,7 @@ export class KeyLease {
     const over = [...this.holds].filter((hold) => nowMs >= hold.endsAtMs);
     if (over.length > 0) this.#lose(over, nowMs, true, undefined);
     if (!this.isLive) return;
-    if (nowMs >= this.#renewAtMs && this.#renewal === undefined)
-      void this.#renew(this.#wantedMs()).catch(() => undefined);
+    if (nowMs >= this.#renewAtMs && this.#renewal === undefined) void this.#renew(1).catch(() => undefined);
     this.#arm(nowMs);
     if (over.length > 0) this.line.pump();
   }
@@ -156,10 +159,6 @@ export class KeyLease {
     return Math.min(this.#renewAtMs, this.deadlineMs);
   }
 
-  #wantedMs(): number {
-    return Math.max(...Array.from(this.holds, ({ terms }) => terms.leaseMs));
-  }
-
   #renew(leaseMs: number): Promise<void> {
     this.#renewal = this.#askForMore(leaseMs).finally(() => {
       this.#renewal = undefined;
@@ -171,9 +170,11 @@ export class KeyLease {
   async #askForMore(leaseMs: number): Promise<void> {
     const { store, clock, settings } = this.line.table;
     const sentMs = clock.now();
+    this.#leaseMs = 1;
+    for (const { terms } of this.holds) this.#leaseMs = Math.max(this.#leaseMs, terms.leaseMs);
     // Never for less than there is: the store would take it, and the deadline would come too late.
-    const askedMs = Math.max(leaseMs, Math.ceil(this.#endsInStoreMs - sentMs));
-    const onLate = (answer: LeaseRenewal): void => this.#answered(answer, sentMs, askedMs, leaseMs);
+    const askedMs = Math.ceil(Math.max(leaseMs, this.#leaseMs, this.#endsInStoreMs - sentMs));
+    const onLate = (answer: LeaseRenewal): void => this.#answered(answer, sentMs, askedMs);
     try {
       onLate(await store.renew(this.line.key, this.holder, this.token, askedMs, onLate));
     } catch (error) {
@@ -183,7 +184,7 @@ export class KeyLease {
     }
   }
 
-  #answered(answer: LeaseRenewal, sentMs: number, askedMs: number, leaseMs: number): void {
+  #answered(answer: LeaseRenewal, sentMs: number, askedMs: number): void {
     const nowMs = this.line.table.catchUp();
     // However late timers are, nothing revives: the deadline came first.
     if (this.isLive && nowMs >= this.deadlineMs) this.#ring(nowMs);
@@ -197,15 +198,15 @@ export class KeyLease {
     this.#failures = 0;
     this.#failure = undefined;
     this.#isContended = answer !== true;
-    this.#setTerm(sentMs, askedMs, leaseMs);
+    this.#setTerm(sentMs, askedMs);
     this.#arm(nowMs);
   }
 
-  #setTerm(sentMs: number, askedMs: number, leaseMs: number): void {
+  #setTerm(sentMs: number, askedMs: number): void {
     this.#endsInStoreMs = sentMs + askedMs;
     this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
     // With two thirds of a lease left.
-    this.#renewAtMs = this.#endsInStoreMs - (leaseMs * 2) / 3;
+    this.#renewAtMs = this.#endsInStoreMs - (this.#leaseMs * 2) / 3;
   }
 
   #loseAll(nowMs: number, isExpired: boolean, cause: unknown): void {

@@ -24,8 +24,8 @@ export class LeaseLine {
   readonly watch: KeyWatch;
   #lease: KeyLease | undefined;
   #contest: Contest | undefined;
-  /** The holder whose lease is on its way back to the store. */
-  #leaving: string | undefined;
+  /** A lease on its way back to the store. */
+  #leaving: { readonly holder: string; readonly left: Promise<unknown> } | undefined;
   /** How long the next contest lets other processes go first. */
   #yieldMs = 0;
 
@@ -41,7 +41,12 @@ export class LeaseLine {
   }
 
   isUsing(holder: string): boolean {
-    return [this.#lease?.holder, this.#contest?.holder, this.#leaving].includes(holder);
+    return [this.#lease?.holder, this.#contest?.holder, this.#leaving?.holder].includes(holder);
+  }
+
+  /** Until the store has answered to the last release. */
+  get left(): Promise<unknown> | undefined {
+    return this.#leaving?.left.catch(() => undefined);
   }
 
   wake(): void {
@@ -175,18 +180,23 @@ export class LeaseLine {
    * @param hold the last one out, where it is still to be told what became of its lease
    * @throws LockUnavailableError when the store does not answer. It is asked once more, while nobody waits for that.
    */
-  async #giveBack(lease: KeyLease, nowMs: number, hold?: LeasedHold): Promise<boolean> {
-    const { store, telemetry, clock, settings } = this.table;
+  #giveBack(lease: KeyLease, nowMs: number, hold?: LeasedHold): Promise<boolean> {
     const isUsedUp = lease.isUsedUp(nowMs);
     lease.giveBack();
     this.#lease = undefined;
-    this.#leaving = lease.holder;
+    const left = this.#sendBack(lease, nowMs, isUsedUp, hold);
+    this.#leaving = { holder: lease.holder, left };
+    return left;
+  }
+
+  async #sendBack(lease: KeyLease, nowMs: number, isUsedUp: boolean, hold?: LeasedHold): Promise<boolean> {
+    const { store, telemetry, clock, settings } = this.table;
     const release = (): Promise<boolean> => store.release(this.key, lease.holder, lease.token);
     try {
       const wasOurs = await release();
-      const tookMs = clock.now() - nowMs;
       // Time for a message about the release to reach the others, and for their questions to reach the store.
-      if (isUsedUp) this.#yieldMs = store.driver.watch === undefined ? settings.pollMaxMs : tookMs + 1;
+      const tookMs = clock.now() - nowMs + 1;
+      if (isUsedUp) this.#yieldMs = store.driver.watch === undefined ? settings.pollMaxMs : tookMs;
       if (hold !== undefined && wasOurs) telemetry.onReleased(hold, nowMs);
       if (hold !== undefined && !wasOurs) this.#foundLost(hold);
       this.#left();
@@ -194,7 +204,7 @@ export class LeaseLine {
     } catch (error) {
       if (hold !== undefined) telemetry.onLost(hold, clock.now(), error);
       // Nobody asks for the key meanwhile: our own ghost would only be in the way.
-      release()
+      void release()
         .catch(() => undefined)
         .then(() => this.#left());
       throw error;

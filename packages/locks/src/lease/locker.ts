@@ -26,7 +26,28 @@ import type { Patience } from './waiter.ts';
  * One lock per key for all processes that use the same store: the calls of a `KeyedMutex`, with leases in the store
  * instead of entries in a map.
  *
- * ...
+ * Fairness: first come, first served among the waiters of this process on each key. Among processes each key has one
+ * contender a process: in the store's own line where it keeps one, else whoever asks first after a release. A live lease
+ * goes from one local waiter to the next without the store, within `handOff`, so that other processes get their turn.
+ *
+ * A lock is renewed at a third of its lease, up to `maxHoldMs` (10 leases unless told otherwise). It counts from when the
+ * store was asked, less `driftMs`, so `signal` aborts and `held` is false before anybody else can be granted the key.
+ *
+ * Busy is waited for. A store that does not answer, also not to the same question put once more, is LOCK_UNAVAILABLE for
+ * all who wait for that key: whether it is free is not known then, and nobody is let in.
+ *
+ * Cancel: a timeout or an abort ends the wait at once; a question that is on its way to the store goes to the next in
+ * line, and what nobody wants any more is given back. `timeoutMs: 0` and `tryAcquire` ask the store once.
+ *
+ * Differences to `KeyedMutex`: `leaseMs` is finite and more than `driftMs`; tokens are the driver's × 128 + the local
+ * grant; `isLocked` asks the store (`inspect`), and knows of this process alone where the driver has none.
+ * @param driver where the leases live; closed with the locker
+ * @throws TypeError | RangeError naming option, rule and value.
+ * @example
+ * const locks = leaseLocker(redisLeases(client), { timeoutMs: 5_000 });
+ * await locks.run('video-7', async (lock) => {
+ *   await publish(lock.token, lock.signal);
+ * });
  */
 export function leaseLocker(driver: LeaseDriver, options: LeaseLockerOptions = {}): LeaseLocker {
   checkDriver(driver);
@@ -77,8 +98,11 @@ class LeasedLocks implements LeaseLocker {
   async isLocked(key: string): Promise<boolean> {
     checkText('key', key);
     this.#table.catchUp();
+    const line = this.#table.lines.get(key);
     // What is held here needs no question; what a driver cannot tell is not known to be held.
-    if (this.#table.lines.get(key)?.holds?.size) return true;
+    if (line?.holds?.size) return true;
+    // A question may overtake a release.
+    await line?.left;
     return (await this.#table.inBackground(this.#table.store.isHeld(key))) ?? false;
   }
 
