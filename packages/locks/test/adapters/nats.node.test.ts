@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LeaseDriver } from '@chunks/locks/lease';
+import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { natsLeases } from '@chunks/locks/nats';
-import { type LeaseBench, leaseDriverContract } from '@chunks/locks/testing';
+import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
@@ -59,6 +59,16 @@ describeWith('nats', 'leases in a bucket', () => {
   }
   const abilities = { shared: false, inspect: true, watch: true, line: false, clock: 'store', remote: true } as const;
   test.concurrent.each(leaseDriverContract(bench, abilities))('$name', ({ run }) => run());
+
+  async function lockers(): Promise<LockerBench> {
+    const kv = await new Kvm(connection).create(newBucket());
+    return {
+      open: (options) => leaseLocker(natsLeases(kv, { skewMs: 0 }), options),
+      pass: async (ms) => void (await sleep(ms)),
+      close: async () => void (await kv.destroy()),
+    };
+  }
+  test.concurrent.each(lockerContract(lockers, { shared: false }))('as a locker: $name', ({ run }) => run());
 });
 
 /** Finds back by itself, soon and for ever. */

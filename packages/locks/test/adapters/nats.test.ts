@@ -1,8 +1,8 @@
 import type { Clock } from '@chunks/base';
 import { settle, VirtualClock } from '@chunks/base/testing';
-import type { LeaseDriver } from '@chunks/locks/lease';
+import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { type NatsKv, natsLeases } from '@chunks/locks/nats';
-import { type LeaseBench, leaseDriverContract } from '@chunks/locks/testing';
+import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FakeBucket, type KvFault } from '../support/fake-kv.ts';
@@ -54,6 +54,18 @@ describe('what every driver must do', () => {
   }
   const abilities = { shared: false, inspect: true, watch: true, line: false, clock: 'store', remote: true } as const;
   test.each(leaseDriverContract(contractBench, abilities))('$name', ({ run }) => run());
+});
+
+describe('what every locker must do, over it', () => {
+  function lockers(): LockerBench {
+    const clock = new VirtualClock();
+    const bucket = new FakeBucket(clock);
+    return {
+      open: (options) => leaseLocker(natsLeases(bucket.open(), { clock, skewMs: 0 }), { ...options, clock }),
+      pass: (ms) => clock.advance(ms),
+    };
+  }
+  test.each(lockerContract(lockers, { shared: false }))('$name', ({ run }) => run());
 });
 
 /** A client's clock: of the same speed as the server's, and of another time, that may be set. */

@@ -7,9 +7,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { VirtualClock } from '@chunks/base/testing';
-import type { LeaseDriver } from '@chunks/locks/lease';
+import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { sqliteLeases } from '@chunks/locks/sqlite';
-import { type LeaseBench, leaseDriverContract } from '@chunks/locks/testing';
+import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 
 const folder = mkdtempSync(join(tmpdir(), 'locks-sqlite-'));
@@ -73,6 +73,27 @@ function bench(): LeaseBench {
 describe('what every driver must do', () => {
   const abilities = { shared: false, inspect: true, watch: true, line: true, clock: 'injected', remote: true } as const;
   test.each(leaseDriverContract(bench, abilities))('$name', ({ run }) => run());
+});
+
+describe('what every locker must do, over it', () => {
+  function lockers(): LockerBench {
+    const path = newPath();
+    const clock = new VirtualClock();
+    const drivers: LeaseDriver[] = [];
+    return {
+      open(options) {
+        const driver = sqliteLeases(path, { clock });
+        drivers.push(driver);
+        return leaseLocker(driver, { ...options, clock });
+      },
+      async pass(ms) {
+        await clock.advance(ms);
+        await sleep(1);
+      },
+      close: async () => void (await Promise.all(drivers.map((driver) => driver.close?.()))),
+    };
+  }
+  test.each(lockerContract(lockers, { shared: false }))('$name', ({ run }) => run());
 });
 
 describe('the file', () => {
