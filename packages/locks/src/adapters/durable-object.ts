@@ -30,10 +30,6 @@ export interface LeaseNamespace<Id> {
   get(id: Id): LeaseStub;
 }
 
-// Objects are told apart by the UTF-8 of their names, in which all lone surrogates are one.
-const nameOf = (key: string): string =>
-  key.replace(/[\\\p{Surrogate}]/gu, (unit) => `\\${unit.charCodeAt(0).toString(16)}`);
-
 // Nobody resolves it: a stub leads to its object alone.
 const URL_OF_OBJECT = 'https://lease.object/';
 
@@ -104,7 +100,7 @@ class DurableObjectLeases<Id> implements LeaseDriver {
 
   /** Anew each time: after an object was reset, a stub from before goes on failing. */
   #stub(key: string): LeaseStub {
-    return this.#namespace.get(this.#namespace.idFromName(nameOf(checkText('key', key))));
+    return this.#namespace.get(this.#namespace.idFromName(checkText('key', key)));
   }
 
   async #ask<T>(key: string, call: LeaseObjectCall): Promise<T> {
@@ -125,6 +121,8 @@ const checkLease = (leaseMs: number): number => checkNumber('leaseMs', leaseMs, 
  * Each call is one request to the key's own object. Waiters stand in a line there, in the order in which they first
  * asked; a release hands the key on to the first before it is answered, and whoever watches is woken over a WebSocket
  * that hibernates, so that the object costs nothing while others wait. Time is the object's.
+ *
+ * In a Worker make the locker inside the request that uses it: a request may not use the sockets and timers of another.
  *
  * @throws TypeError when `namespace` is none.
  * @example

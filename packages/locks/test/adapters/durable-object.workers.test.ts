@@ -2,7 +2,7 @@ import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runI
 import { env } from 'cloudflare:workers';
 import { describe, expect, test } from 'vitest';
 import { durableObjectLeases, type LeaseNamespace, type LeaseStub } from '../../src/adapters/durable-object.ts';
-import { leaseLocker } from '../../src/lease.ts';
+import { type LeaseLocker, leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
 import {
   type LeaseAbilities,
@@ -131,6 +131,32 @@ describe('on the object’s own clock', () => {
     await take(driver, 'b');
     stop?.();
   });
+});
+
+test('four processes with five contenders each: one at a time, and nobody polls', async () => {
+  let [requests, inside, most, count] = [0, 0, 0, 0];
+  const objects = space(env.LEASES, (stub, ...args) => {
+    requests++;
+    return stub.fetch(...args);
+  });
+  const tokens: number[] = [];
+  const lockers = Array.from({ length: 4 }, () => leaseLocker(durableObjectLeases(objects)));
+  const contend = (locker: LeaseLocker): Promise<void> =>
+    locker.run('key', async (lock) => {
+      most = Math.max(most, ++inside);
+      const read = count;
+      await sleep(2);
+      count = read + 1;
+      tokens.push(lock.token);
+      inside--;
+    });
+  await Promise.all(lockers.flatMap((locker) => Array.from({ length: 5 }, () => contend(locker))));
+  expect([count, most]).toEqual([20, 1]);
+  expect(tokens).toEqual([...tokens].sort((a, b) => a - b));
+  expect(new Set(tokens).size).toBe(20);
+  // A turn of one process: its grant, its release, a watch, and a look by everybody whom the release wakes.
+  expect(requests).toBeLessThanOrEqual(40);
+  await Promise.all(lockers.map((locker) => locker.close()));
 });
 
 describe('an object that goes away', () => {
@@ -291,10 +317,11 @@ describe('busy, unreachable and lost', () => {
   });
 });
 
-test('keys that UTF-8 cannot tell apart are apart', async () => {
+test('keys that UTF-8 cannot tell apart are apart here', async () => {
   const driver = durableObjectLeases(space(env.LEASES));
-  for (const key of ['\ud800', '\ud801', '\ufffd', '\\d800', '\\', '\\5c']) {
-    expect(await driver.acquire(key, 'h', 60_000, { mode: 'exclusive', signal })).toHaveProperty('token');
+  const keys = ['\ud800', '\ud801', '\ufffd', '\\d800', '\\', '\\5c'];
+  for (const [i, key] of keys.entries()) {
+    expect(await driver.acquire(key, `h${i}`, 60_000, { mode: 'exclusive', signal })).toHaveProperty('token');
   }
 });
 

@@ -411,13 +411,13 @@ test('refuses what is no bucket', () => {
 });
 
 interface Step {
-  readonly process: number;
+  readonly client: number;
   readonly kind: 'cycle' | 'die' | 'pass';
   readonly leaseMs: number;
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  process: fc.integer({ min: 0, max: 2 }),
+  client: fc.integer({ min: 0, max: 2 }),
   kind: fc.constantFrom('cycle', 'cycle', 'die', 'pass'),
   leaseMs: fc.constantFrom(3_000, 20_000),
 });
@@ -500,17 +500,17 @@ test('whatever comes late, twice or never: one holder at a time, tokens rise', a
         await driver.release('key', holder, answer.token);
       }
 
-      const processes = [0, 1, 2].map(async (process) => {
+      const clients = [0, 1, 2].map(async (client) => {
         const driver = objectStoreLeases(s3Bucket({ url, fetch }), { clock, probe: false });
-        let holder = `${process}`;
+        let holder = `${client}`;
         for (const [i, one] of steps.entries()) {
-          if (one.process !== process) continue;
+          if (one.client !== client) continue;
           if (one.kind === 'pass') clock.jump(one.leaseMs);
           // Who got no answer may be in, so it asks again under its name, as the locker does.
-          else await cycle(driver, holder, one).then(() => (holder = `${process}-${i}`), outOfReach);
+          else await cycle(driver, holder, one).then(() => (holder = `${client}-${i}`), outOfReach);
         }
       });
-      await scheduler.waitFor(Promise.all(processes));
+      await scheduler.waitFor(Promise.all(clients));
     }),
     { numRuns: 500 },
   );
