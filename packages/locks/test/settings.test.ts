@@ -31,6 +31,8 @@ const badSettings: [unknown, typeof RangeError | typeof TypeError, RegExp][] = [
   [{ maxWaiting: 0.5 }, RangeError, /maxWaiting.*integer.*0\.5/],
   [{ onExpired: 'ignore' }, RangeError, /onExpired.*"reclaim", "report".*"ignore"/],
   [{ random: 4 }, TypeError, /random.*function.*4/],
+  [{ deadlocks: {} }, TypeError, /deadlocks\.claim must be a function, but is undefined/],
+  [{ deadlocks: null }, TypeError, /deadlocks\.claim must be a function, but is undefined/],
 ];
 
 describe('bad input is refused by an error that names option, rule and value, and changes nothing', () => {

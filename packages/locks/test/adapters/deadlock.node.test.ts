@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -180,16 +181,21 @@ describe('a circle of several', () => {
   });
 
   it('is the shortest one where there are several', async () => {
-    const { locks, deadlocks } = start();
-    const holds = (key: string, ...wants: string[]): Promise<unknown> =>
-      locks.run(key, () => Promise.all(wants.map((want) => locks.run(want, () => undefined))).catch(() => undefined));
-    const go = gate();
-    const last = locks.run('z', () => go.passed.then(() => fate(locks.acquire('a'))));
-    deadlocks.detached(() => [holds('c', 'z'), holds('b', 'c'), holds('a', 'b', 'z')]);
-    await settle();
-    go.open();
-    const { cycle } = await last;
-    expect(cycle?.map(({ holds: key }) => key)).toEqual(['z', 'a']);
+    for (const order of [
+      ['b', 'z'],
+      ['z', 'b'],
+    ]) {
+      const { locks, deadlocks } = start();
+      const holds = (key: string, ...wants: string[]): Promise<unknown> =>
+        locks.run(key, () => Promise.all(wants.map((want) => locks.run(want, () => undefined))).catch(() => undefined));
+      const go = gate();
+      const last = locks.run('z', () => go.passed.then(() => fate(locks.acquire('a'))));
+      deadlocks.detached(() => [holds('c', 'z'), holds('b', 'c'), holds('a', ...order)]);
+      await settle();
+      go.open();
+      const { cycle } = await last;
+      expect(cycle?.map(({ holds: key }) => key)).toEqual(['z', 'a']);
+    }
   });
 
   it('counts also where the one in the middle is a group that is not complete', async () => {
@@ -340,8 +346,9 @@ describe('no circle', () => {
     let asked: { of: string } | undefined;
     const go = gate();
     const second = others.run('b', async () => {
+      const within = AsyncLocalStorage.snapshot();
       controller.signal.addEventListener('abort', () => {
-        asked = fate(locks.acquire('a'));
+        asked = within(() => fate(locks.acquire('a')));
       });
       await go.passed;
     });
