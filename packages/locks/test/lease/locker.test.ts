@@ -1,6 +1,7 @@
 import { type LeaseDriver, leaseLocker, memoryLeases } from '@chunks/locks/lease';
 import { type LockerBench, lockerContract, VirtualClock } from '@chunks/locks/testing';
 import { describe, test } from 'vitest';
+import { bare } from '../lease-model.ts';
 
 const bench = (alter: (driver: LeaseDriver) => LeaseDriver): LockerBench => {
   const clock = new VirtualClock();
@@ -12,21 +13,6 @@ const slow = async <T>(answer: Promise<T>): Promise<T> => {
   for (let turn = 0; turn < 5; turn++) await null;
   return answer;
 };
-
-/** The smallest driver: it keeps no line, and tells nothing that it is not asked. */
-const bare = (driver: LeaseDriver): LeaseDriver => ({
-  name: 'bare',
-  modes: ['exclusive'],
-  async acquire(key, holder, leaseMs, request) {
-    const answer = await driver.acquire(key, holder, leaseMs, request);
-    if ('token' in answer) return answer;
-    await driver.release(key, holder, 0);
-    return { busy: true };
-  },
-  renew: (...call) => driver.renew(...call),
-  release: (...call) => driver.release(...call),
-  inspect: async (key) => driver.inspect?.(key),
-});
 
 const late = (driver: LeaseDriver): LeaseDriver => ({
   name: 'late',
@@ -41,7 +27,7 @@ const late = (driver: LeaseDriver): LeaseDriver => ({
 describe.each([
   ['in memory', (driver: LeaseDriver) => driver, true],
   ['on a driver that takes its time', late, true],
-  ['on a driver that does no more than it must', bare, false],
+  ['on a driver that does no more than it must', bare, true],
 ])('a lease locker %s is a locker', (_, alter, shared) => {
   for (const { name, run } of lockerContract(() => bench(alter), { shared })) test(name, run);
 });

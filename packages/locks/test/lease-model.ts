@@ -1,0 +1,372 @@
+import { settle, VirtualClock } from '@chunks/base/testing';
+import type { AcquireOptions, Clock, LeasedLock, LockMode } from '@chunks/locks';
+import {
+  type LeaseDriver,
+  type LeaseLocker,
+  type LeaseLockerOptions,
+  leaseLocker,
+  memoryLeases,
+} from '@chunks/locks/lease';
+import { faultyLeases, type LeaseCall, type LeaseFault } from '@chunks/locks/testing';
+import { expect } from 'vitest';
+
+/** One call that reached a driver, whatever became of it. */
+export interface Recorded {
+  readonly method: 'acquire' | 'renew' | 'release' | 'inspect' | 'watch' | 'unwatch';
+  readonly key: string;
+  readonly holder: string | undefined;
+  readonly atMs: number;
+}
+
+/** A driver that writes down what it is asked. */
+export function recorded(driver: LeaseDriver, calls: Recorded[], now: () => number): LeaseDriver {
+  const note = (method: Recorded['method'], key: string, holder?: string): void => {
+    calls.push({ method, key, holder, atMs: now() });
+  };
+  return {
+    name: driver.name,
+    modes: driver.modes,
+    acquire(key, holder, ...rest) {
+      note('acquire', key, holder);
+      return driver.acquire(key, holder, ...rest);
+    },
+    renew(key, holder, ...rest) {
+      note('renew', key, holder);
+      return driver.renew(key, holder, ...rest);
+    },
+    release(key, holder, token) {
+      note('release', key, holder);
+      return driver.release(key, holder, token);
+    },
+    async inspect(key) {
+      note('inspect', key);
+      return driver.inspect?.(key);
+    },
+    ...(driver.watch && {
+      async watch(key, wake) {
+        note('watch', key);
+        const stop = (await driver.watch?.(key, wake)) as () => void;
+        return () => {
+          note('unwatch', key);
+          stop();
+        };
+      },
+    }),
+  };
+}
+
+/** The smallest driver: its store keeps no line, and tells nothing that it is not asked. */
+export const bare = (driver: LeaseDriver): LeaseDriver => ({
+  name: 'bare',
+  modes: driver.modes,
+  async acquire(key, holder, leaseMs, request) {
+    const answer = await driver.acquire(key, holder, leaseMs, request);
+    if ('token' in answer) return answer;
+    await driver.release(key, holder, 0);
+    return { busy: true };
+  },
+  renew: (...call) => driver.renew(...call),
+  release: (...call) => driver.release(...call),
+  inspect: async (key) => driver.inspect?.(key),
+});
+
+/** The clock of one process that can be stopped, as by SIGSTOP: time goes on, and nothing happens. */
+class ProcessClock implements Clock {
+  /** Timers that are set: for asserting that there is one at most. */
+  timers = 0;
+  readonly #clock: VirtualClock;
+  #stopped: (() => void)[] | undefined;
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    let isSet = ms !== Number.POSITIVE_INFINITY;
+    this.timers += Number(isSet);
+    const end = (): boolean => {
+      const was = isSet;
+      isSet = false;
+      this.timers -= Number(was);
+      return was;
+    };
+    const cancel = this.#clock.after(ms, () => this.soon(() => end() && callback()));
+    return () => {
+      cancel();
+      end();
+    };
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const cancel = this.after(ms, resolve);
+      signal?.addEventListener('abort', () => {
+        cancel();
+        reject(signal.reason);
+      });
+    });
+  }
+
+  /** Now, or as soon as the process goes on. */
+  soon(what: () => void): void {
+    if (this.#stopped === undefined) what();
+    else this.#stopped.push(what);
+  }
+
+  stop(): void {
+    this.#stopped ??= [];
+  }
+
+  goOn(): void {
+    const late = this.#stopped ?? [];
+    this.#stopped = undefined;
+    for (const what of late) what();
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+}
+
+/** What became of one attempt to lock, as its caller sees it. */
+export type Fate = 'waiting' | 'held' | 'refused' | 'released' | 'lost' | 'aborted' | string;
+
+export interface Attempt {
+  readonly id: number;
+  readonly process: LeaseProcess;
+  readonly key: string;
+  readonly mode: LockMode;
+  readonly dueMs: number;
+  readonly controller: AbortController;
+  fate: Fate;
+  settled: number;
+  lock: LeasedLock | undefined;
+}
+
+/** One process: a locker, a clock that can stop, a way to the store that can be bad. */
+export class LeaseProcess {
+  readonly clock: ProcessClock;
+  readonly locks: LeaseLocker;
+  readonly calls: Recorded[] = [];
+  fault: (call: LeaseCall) => LeaseFault | undefined = () => undefined;
+
+  constructor(world: LeaseWorld, options: LeaseLockerOptions) {
+    this.clock = new ProcessClock(world.clock);
+    const noted = recorded(world.store, this.calls, () => world.clock.now());
+    const network = faultyLeases(noted, (call) => this.fault(call), world.clock);
+    this.locks = leaseLocker(this.#stoppable(network), { random: () => 0.5, ...options, clock: this.clock });
+  }
+
+  count(...methods: Recorded['method'][]): number {
+    return this.calls.filter(({ method }) => methods.includes(method)).length;
+  }
+
+  /** What was sent is sent; answers and wakes come when the process can hear them. */
+  #stoppable(driver: LeaseDriver): LeaseDriver {
+    const heard = <T>(answer: Promise<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        answer.then(
+          (value) => this.clock.soon(() => resolve(value)),
+          (error) => this.clock.soon(() => reject(error)),
+        );
+      });
+    const { watch, inspect } = driver;
+    return {
+      name: driver.name,
+      modes: driver.modes,
+      acquire: (...call) => heard(driver.acquire(...call)),
+      renew: (...call) => heard(driver.renew(...call)),
+      release: (...call) => heard(driver.release(...call)),
+      ...(inspect && { inspect: (key) => heard(inspect(key)) }),
+      ...(watch && { watch: (key, wake) => heard(watch(key, () => this.clock.soon(wake))) }),
+    };
+  }
+}
+
+/** Several processes on one store, and everything that may never happen. */
+export class LeaseWorld {
+  readonly clock: VirtualClock = new VirtualClock();
+  readonly store: LeaseDriver;
+  readonly processes: readonly LeaseProcess[];
+  readonly attempts: Attempt[] = [];
+  readonly #tokens = new Map<string, { token: number; mode: LockMode }>();
+  // What is thrown by a listener shows elsewhere: it is kept for the next check.
+  readonly #wrong: unknown[] = [];
+
+  constructor(count: number, options: LeaseLockerOptions = {}, alter = (driver: LeaseDriver): LeaseDriver => driver) {
+    this.store = alter(memoryLeases({ clock: this.clock }));
+    this.processes = Array.from({ length: count }, () => new LeaseProcess(this, options));
+    for (const process of this.processes) {
+      process.locks.on('acquired', ({ owner, token }) => {
+        try {
+          this.#granted(Number(owner), token);
+        } catch (error) {
+          this.#wrong.push(error);
+        }
+      });
+      process.locks.on('timeout', ({ owner }) => this.#ended(Number(owner), 'LOCK_TIMEOUT'));
+      process.locks.on('aborted', ({ owner }) => this.#ended(Number(owner), 'aborted'));
+    }
+  }
+
+  acquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
+    const { attempt, own } = this.#attempt(index, key, options);
+    this.#follow(attempt, attempt.process.locks.acquire(key, own));
+    return attempt;
+  }
+
+  tryAcquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
+    const { attempt, own } = this.#attempt(index, key, { ...options, timeoutMs: 0 });
+    this.#follow(attempt, attempt.process.locks.tryAcquire(key, own));
+    return attempt;
+  }
+
+  async release(attempt: Attempt | undefined): Promise<boolean | string> {
+    const lock = attempt?.lock;
+    if (attempt === undefined || lock === undefined) return false;
+    const wasHeld = lock.held;
+    const answer = lock.release().catch(({ code }) => code as string);
+    expect(lock.held).toBe(false);
+    if (wasHeld) attempt.fate = 'released';
+    const wasOurs = await answer;
+    if (wasOurs !== false) expect(wasHeld).toBe(true);
+    return wasOurs;
+  }
+
+  with(fate: Fate): Attempt[] {
+    return this.attempts.filter((attempt) => attempt.fate === fate);
+  }
+
+  /** Those who believe to be in, by the clock of their process. */
+  held(key?: string): Attempt[] {
+    return this.attempts.filter((one) => one.lock?.held && (key === undefined || one.key === key));
+  }
+
+  /** Everything that must be so at any time. */
+  async check(): Promise<void> {
+    await settle();
+    for (const error of this.#wrong) throw error;
+    for (const one of this.held()) {
+      for (const other of this.held(one.key)) {
+        if (one === other) continue;
+        expect([one.mode, other.mode]).toEqual(['shared', 'shared']);
+        expect(one.lock?.token).toBe(other.lock?.token);
+      }
+      expect(await this.store.inspect?.(one.key), 'what is held is held in the store').toBeDefined();
+    }
+    for (const { fate, dueMs, settled, process, lock } of this.attempts) {
+      expect(settled).toBe(fate === 'waiting' ? 0 : 1);
+      if (fate === 'waiting' && !process.clock.isStopped) expect(dueMs).toBeGreaterThan(this.clock.now());
+      // Timers are on time unless the process stands still: nobody is over without having been told.
+      if (fate === 'held' && !process.clock.isStopped) expect(lock?.held).toBe(!lock?.signal.aborted);
+    }
+    for (const process of this.processes) {
+      expect(process.clock.timers, 'timers of one locker').toBeLessThanOrEqual(1);
+      const mine = this.attempts.filter((attempt) => attempt.process === process);
+      const { waiting, activeLocks } = process.locks.stats();
+      if (process.clock.isStopped) continue;
+      expect(waiting).toBe(mine.filter(({ fate }) => fate === 'waiting').length);
+      expect(activeLocks).toBe(mine.filter(({ lock }) => lock?.held).length);
+    }
+  }
+
+  /** The network heals, everybody goes on and gives back what they get: in the end nothing may be left of anything. */
+  async end(): Promise<void> {
+    for (const process of this.processes) {
+      process.fault = () => undefined;
+      process.clock.goOn();
+    }
+    for (let step = 0; step < 2_000 && (this.with('waiting').length > 0 || this.held().length > 0); step++) {
+      for (const attempt of this.held()) void this.release(attempt);
+      await this.clock.advance(100);
+      await this.check();
+    }
+    expect(this.with('waiting')).toEqual([]);
+    // Doubts last for a lease, and so does what a lost answer has left in the store.
+    await this.clock.advance(2_000_000);
+    const { acquired, released, lost } = totals(this.processes);
+    expect(acquired).toBe(released + lost);
+    for (const { locks, clock } of this.processes) {
+      expect(locks.snapshot()).toEqual({ held: [], waiting: [] });
+      expect(clock.timers).toBe(0);
+      await locks.close();
+    }
+    for (const key of new Set(this.attempts.map((attempt) => attempt.key))) {
+      expect(await this.store.inspect?.(key)).toBeUndefined();
+    }
+  }
+
+  #attempt(index: number, key: string, options: AcquireOptions): { attempt: Attempt; own: AcquireOptions } {
+    const { timeoutMs, mode = 'exclusive' } = options;
+    const controller = new AbortController();
+    const attempt: Attempt = {
+      id: this.attempts.length,
+      process: this.processes[index % this.processes.length] as LeaseProcess,
+      key,
+      mode,
+      // One try has no time of its own: it ends with the store's answer.
+      dueMs: timeoutMs ? this.clock.now() + timeoutMs : Number.POSITIVE_INFINITY,
+      controller,
+      fate: 'waiting',
+      settled: 0,
+      lock: undefined,
+    };
+    this.attempts.push(attempt);
+    return { attempt, own: { ...options, owner: String(attempt.id), signal: controller.signal } };
+  }
+
+  #follow(attempt: Attempt, promise: Promise<LeasedLock | undefined>): void {
+    promise.then(
+      (lock) => {
+        attempt.settled++;
+        attempt.lock = lock;
+        attempt.fate = lock === undefined ? 'refused' : 'held';
+      },
+      (error) => {
+        attempt.settled++;
+        attempt.fate = error.code ?? 'aborted';
+        if (error.code === undefined) expect(error).toBe(attempt.controller.signal.reason);
+      },
+    );
+  }
+
+  #ended(id: number, fate: Fate): void {
+    (this.attempts[id] as Attempt).fate = fate;
+  }
+
+  /** At the very moment of a grant: first come, first served here; nobody else in anywhere; a higher token. */
+  #granted(id: number, token: number): void {
+    const attempt = this.attempts[id] as Attempt;
+    expect(attempt.fate).toBe('waiting');
+    attempt.fate = 'held';
+    const before = this.with('waiting').filter(
+      ({ key, process, id: other }) => key === attempt.key && process === attempt.process && other < id,
+    );
+    expect(before, 'who came before is served before').toEqual([]);
+    const inside = this.held(attempt.key);
+    if (attempt.mode === 'exclusive') expect(inside).toEqual([]);
+    for (const other of inside) expect(other.mode).toBe('shared');
+    const last = this.#tokens.get(attempt.key);
+    this.#tokens.set(attempt.key, { token, mode: attempt.mode });
+    if (last === undefined) return;
+    // A shared phase of the store goes on while one of its holders has lost sight of it.
+    if (attempt.mode === 'shared' && last.mode === 'shared') expect(token).toBeGreaterThanOrEqual(last.token);
+    else expect(token, 'tokens rise').toBeGreaterThan(last.token);
+  }
+}
+
+function totals(processes: readonly LeaseProcess[]): { acquired: number; released: number; lost: number } {
+  const sum = { acquired: 0, released: 0, lost: 0 };
+  for (const { locks } of processes) {
+    const { acquired, released, lost } = locks.stats();
+    sum.acquired += acquired;
+    sum.released += released;
+    sum.lost += lost;
+  }
+  return sum;
+}
