@@ -1,6 +1,6 @@
 import type { Lock } from '../types.ts';
 import { equal, isTrue, rejection } from './contract-case.ts';
-import { codeOf, type LockerTrial, release } from './locker-bench.ts';
+import { codeOf, type LockerTrial } from './locker-bench.ts';
 
 /** Cases by name; each gets a trial of its own. */
 export type LockerCases = Record<string, (trial: LockerTrial) => Promise<void>>;
@@ -16,7 +16,7 @@ export const grantCases: LockerCases = {
     const leftMs = lock.expiresAtMs - lock.acquiredAtMs;
     isTrue(leftMs > 10_000, `expiresAtMs is after the lease, got ${leftMs} ms`);
     isTrue(lock.waitedMs >= 0, `waitedMs is known, got ${lock.waitedMs}`);
-    await release(lock);
+    await trial.release(lock);
     equal([lock.held, lock.signal.aborted], [false, false], 'after the release');
   },
 
@@ -27,16 +27,20 @@ export const grantCases: LockerCases = {
       const lock = await trial.take(locker, 'key');
       isTrue(lock.token > last, `token ${lock.token} must be higher than ${last}`);
       last = lock.token;
-      await release(lock);
-      equal(await lock.release(), false, 'release again');
+      await trial.release(lock);
+      equal(await trial.settled(lock.release(), 'release'), false, 'release again');
     }
     const lock = await trial.take(locker, 'key');
     const next = locker.acquire('key');
     await trial.waiting(locker, 1);
-    await release(lock);
+    await trial.release(lock);
     const held = await trial.settled(next, 'the waiter');
-    equal([await lock.release(), held.held], [false, true], 'release again, when another has the key');
-    await release(held);
+    equal(
+      [await trial.settled(lock.release(), 'release'), held.held],
+      [false, true],
+      'release again, when another has the key',
+    );
+    await trial.release(held);
   },
 
   async 'waiters enter one at a time, in the order in which they came'(trial) {
@@ -54,7 +58,7 @@ export const grantCases: LockerCases = {
     );
     await trial.waiting(locker, 10);
     equal(order, [], 'nobody enters a key that is held');
-    await release(first);
+    await trial.release(first);
     await trial.settled(Promise.all(tasks), 'the tasks');
     equal(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 'the order');
   },
@@ -69,19 +73,19 @@ export const grantCases: LockerCases = {
       keys.map((key) => [key, true]),
       'all at once',
     );
-    for (const lock of locks) await release(lock);
+    for (const lock of locks) await trial.release(lock);
   },
 
   async 'tryAcquire takes a free key, and neither waits nor passes a waiter'(trial) {
     const locker = await trial.open();
-    const lock = await locker.tryAcquire('key');
+    const lock = await trial.settled(locker.tryAcquire('key'), 'tryAcquire');
     isTrue(lock !== undefined, 'a free key must be given');
-    isTrue((await locker.tryAcquire('key')) === undefined, 'a busy key must not be given');
+    isTrue(!(await trial.gets(locker, 'key')), 'a busy key must not be given');
     const waiter = locker.acquire('key');
     await trial.waiting(locker, 1);
-    const [, barger] = await Promise.all([release(lock), locker.tryAcquire('key')]);
+    const [, barger] = await trial.settled(Promise.all([lock.release(), locker.tryAcquire('key')]), 'both');
     isTrue(barger === undefined, 'a newcomer must not pass a waiter');
-    await release(await trial.settled(waiter, 'the waiter'));
+    await trial.release(await trial.settled(waiter, 'the waiter'));
   },
 
   async 'a counter behind the lock loses nothing'(trial) {
@@ -109,8 +113,8 @@ export const waitCases: LockerCases = {
     equal([codeOf(error), key, retryable], ['LOCK_TIMEOUT', 'key', true], 'code, key, retryable');
     isTrue(waitedMs !== undefined && waitedMs >= 50, `waitedMs is how long it was, got ${waitedMs}`);
     await trial.waiting(locker, 1);
-    await release(lock);
-    await release(await trial.settled(patient, 'the patient one'));
+    await trial.release(lock);
+    await trial.release(await trial.settled(patient, 'the patient one'));
     equal(locker.stats().timedOut, 1, 'timedOut');
   },
 
@@ -128,7 +132,7 @@ export const waitCases: LockerCases = {
       'run',
     );
     equal(await trial.code(locker.acquireAll(['a', 'key']), 'a group'), 'LOCK_TIMEOUT', 'a group');
-    await release(lock);
+    await trial.release(lock);
   },
 
   async 'an abort ends the wait with its own reason, and delays nobody'(trial) {
@@ -144,8 +148,8 @@ export const waitCases: LockerCases = {
     abort.abort(reason);
     isTrue((await trial.settled(waits, 'the aborted one')) === reason, 'aborted while waiting: the reason');
     await trial.waiting(locker, 1);
-    await release(lock);
-    await release(await trial.settled(behind, 'the one behind'));
+    await trial.release(lock);
+    await trial.release(await trial.settled(behind, 'the one behind'));
     equal(locker.stats().aborted, 1, 'aborted');
   },
 
@@ -155,7 +159,7 @@ export const waitCases: LockerCases = {
     const lock = await trial.take(locker, 'key', { signal: abort.signal });
     abort.abort();
     equal([lock.held, lock.signal.aborted], [true, false], 'the lock');
-    await release(lock);
+    await trial.release(lock);
   },
 
   async 'no listener stays on a signal'(trial) {
@@ -166,8 +170,8 @@ export const waitCases: LockerCases = {
     const waiter = locker.acquire('key', { signal: abort.signal });
     const impatient = locker.acquire('key', { signal: abort.signal, timeoutMs: 50 });
     equal(await trial.code(impatient, 'the impatient one'), 'LOCK_TIMEOUT', 'the impatient one');
-    await release(lock);
-    await release(await trial.settled(waiter, 'the waiter'));
+    await trial.release(lock);
+    await trial.release(await trial.settled(waiter, 'the waiter'));
     equal(listeners(), 0, 'listeners');
   },
 
@@ -183,8 +187,8 @@ export const waitCases: LockerCases = {
     equal(locker.stats().timedOut, 3, 'timedOut');
     const patient = locker.acquire('key', { timeoutMs: 20, retry: { ...retry, attempts: 1_000 } });
     await trial.until(() => locker.stats().timedOut > 4, 'it must try again');
-    await release(lock);
-    await release(await trial.settled(patient, 'the patient one'));
+    await trial.release(lock);
+    await trial.release(await trial.settled(patient, 'the patient one'));
   },
 
   async 'one waiter more than maxWaiting is refused'(trial) {
@@ -194,9 +198,9 @@ export const waitCases: LockerCases = {
     await trial.waiting(locker, 2);
     equal(await trial.code(locker.acquire('one'), 'one more'), 'LOCK_QUEUE_FULL', 'one more');
     equal(locker.stats().rejected, 1, 'rejected');
-    await release(one);
-    await release(two);
-    for (const waiter of waiters) await release(await trial.settled(waiter, 'a waiter'));
+    await trial.release(one);
+    await trial.release(two);
+    for (const waiter of waiters) await trial.release(await trial.settled(waiter, 'a waiter'));
   },
 };
 

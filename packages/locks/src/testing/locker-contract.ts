@@ -1,6 +1,6 @@
 import type { MaybePromise } from '@chunks/base';
 import { type ContractCase, equal, isTrue } from './contract-case.ts';
-import { type LockerAbilities, type LockerBench, LockerTrial, release } from './locker-bench.ts';
+import { type LockerAbilities, type LockerBench, LockerTrial } from './locker-bench.ts';
 import { grantCases, type LockerCases, waitCases } from './locker-cases.ts';
 import { groupCases, leaseCases } from './locker-lease-cases.ts';
 import { viewCases } from './locker-view-cases.ts';
@@ -14,20 +14,20 @@ const sharedCases: LockerCases = {
     equal([a.mode, b.held, a.token === b.token], ['shared', true, true], 'two at once, under one token');
     const alone = locker.acquire('key');
     await trial.waiting(locker, 1);
-    isTrue((await locker.tryAcquire('key', shared)) === undefined, 'a shared newcomer must not pass');
+    isTrue(!(await trial.gets(locker, 'key', shared)), 'a shared newcomer must not pass');
     const behind = [locker.acquire('key', shared), locker.acquire('key', shared)];
     await trial.waiting(locker, 3);
-    await release(a);
+    await trial.release(a);
     equal(locker.stats().waiting, 3, 'waiting, while one is in');
-    await release(b);
+    await trial.release(b);
     const lock = await trial.settled(alone, 'the exclusive one');
     isTrue(lock.token > a.token, `token ${lock.token} must be higher than ${a.token}`);
     equal(locker.stats().waiting, 2, 'waiting, behind the exclusive one');
-    await release(lock);
+    await trial.release(lock);
     const both = await trial.settled(Promise.all(behind), 'those behind');
     equal(both[0]?.token, both[1]?.token, 'their token');
     isTrue((both[0]?.token ?? 0) > lock.token, 'a new shared phase has a higher token');
-    for (const one of both) await release(one);
+    for (const one of both) await trial.release(one);
   },
 };
 

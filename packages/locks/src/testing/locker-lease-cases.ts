@@ -1,6 +1,6 @@
 import type { Lock } from '../types.ts';
 import { equal, heard, isTrue, rejection } from './contract-case.ts';
-import { codeOf, type LockerTrial, release } from './locker-bench.ts';
+import { codeOf, type LockerTrial } from './locker-bench.ts';
 import type { LockerCases } from './locker-cases.ts';
 
 /** A lease that nobody renews beyond its first length. */
@@ -31,11 +31,11 @@ export const leaseCases: LockerCases = {
     equal(order, ['lost', 'granted'], 'the order');
     isTrue(granted.token > lock.token, `token ${granted.token} must be higher than ${lock.token}`);
     equal([lock.held, codeOf(lock.signal.reason)], [false, 'LOCK_LOST'], 'the old lock');
-    equal(await lock.release(), false, "the old holder's release");
+    equal(await trial.settled(lock.release(), 'release'), false, "the old holder's release");
     equal(codeOf(await rejection((async () => lock.assertHeld())(), 'assertHeld')), 'LOCK_LOST', 'assertHeld');
     equal(await trial.code((async () => lock.extend())(), 'extend'), 'LOCK_LOST', 'extend');
     equal(granted.held, true, 'the new lock');
-    await release(granted);
+    await trial.release(granted);
   },
 
   async 'extend makes it last longer, and never shorter'(trial) {
@@ -50,8 +50,8 @@ export const leaseCases: LockerCases = {
     await trial.passShort();
     await trial.passShort();
     equal([lock.held, lock.signal.aborted], [true, false], 'after two leases');
-    isTrue((await locker.tryAcquire('key')) === undefined, 'nobody else gets it');
-    await release(lock);
+    isTrue(!(await trial.gets(locker, 'key')), 'nobody else gets it');
+    await trial.release(lock);
   },
 
   async 'run keeps the lock as long as its task lasts, up to ten leases'(trial) {
@@ -62,7 +62,7 @@ export const leaseCases: LockerCases = {
         async (lock) => {
           for (let i = 0; i < 3; i++) {
             await trial.passShort();
-            equal([lock.held, await locker.tryAcquire('key')], [true, undefined], `after ${i + 1} leases`);
+            equal([lock.held, await trial.gets(locker, 'key')], [true, false], `after ${i + 1} leases`);
           }
           return 'done';
         },
@@ -83,12 +83,12 @@ export const leaseCases: LockerCases = {
       'the key',
       'the value',
     );
-    equal(await locker.isLocked('key'), false, 'released');
+    equal(await trial.isLocked(locker, 'key'), false, 'released');
     const error = new Error('the task failed');
     const failing = locker.run('key', () => Promise.reject(error));
     isTrue((await rejection(trial.settled(failing, 'run'), 'run')) === error, 'the error itself');
-    equal(await locker.isLocked('key'), false, 'released');
-    const own = locker.run('key', async (lock) => [await lock.release(), 'done']);
+    equal(await trial.isLocked(locker, 'key'), false, 'released');
+    const own = locker.run('key', async (lock) => [await trial.settled(lock.release(), 'release'), 'done']);
     equal(await trial.settled(own, 'run'), [true, 'done'], 'a task may release');
   },
 
@@ -135,13 +135,13 @@ export const groupCases: LockerCases = {
     );
     isTrue(group.get('b') === group.locks[1] && group.get('d') === undefined, 'get');
     equal([group.held, group.signal.aborted, group.assertHeld()], [true, false, undefined], 'the group');
-    for (const key of ['a', 'b', 'c']) equal(await locker.isLocked(key), true, `isLocked ${key}`);
-    await release(group);
-    equal(await group.release(), false, 'release again');
-    for (const key of ['a', 'b', 'c']) equal(await locker.isLocked(key), false, `isLocked ${key}`);
+    for (const key of ['a', 'b', 'c']) equal(await trial.isLocked(locker, key), true, `isLocked ${key}`);
+    await trial.release(group);
+    equal(await trial.settled(group.release(), 'release'), false, 'release again');
+    for (const key of ['a', 'b', 'c']) equal(await trial.isLocked(locker, key), false, `isLocked ${key}`);
     const none = await trial.settled(locker.acquireAll([]), 'acquireAll of nothing');
     equal([none.locks.length, none.held], [0, true], 'a group of nothing');
-    await none.release();
+    await trial.settled(none.release(), 'release');
   },
 
   async 'a group is all or nothing: what it had is free again when it fails'(trial) {
@@ -155,8 +155,8 @@ export const groupCases: LockerCases = {
     abort.abort();
     isTrue((await trial.settled(aborted, 'an aborted group')) === abort.signal.reason, 'the reason');
     await trial.until(() => locker.stats().activeLocks === 1, 'the members must be free again');
-    for (const key of ['a', 'c']) equal(await locker.isLocked(key), false, `isLocked ${key}`);
-    await release(lock);
+    for (const key of ['a', 'c']) equal(await trial.isLocked(locker, key), false, `isLocked ${key}`);
+    await trial.release(lock);
   },
 
   async 'groups never wait for each other in a circle'(trial) {
@@ -180,9 +180,9 @@ export const groupCases: LockerCases = {
     await trial.passShort();
     await lost(trial, group);
     equal([group.held, codeOf(group.signal.reason)], [false, 'LOCK_LOST'], 'the group');
-    equal(await group.release(), false, 'release');
+    equal(await trial.settled(group.release(), 'release'), false, 'release');
     equal(await trial.code(group.extend(), 'extend'), 'LOCK_LOST', 'extend');
-    for (const key of ['a', 'b']) await release(await trial.take(locker, key));
+    for (const key of ['a', 'b']) await trial.release(await trial.take(locker, key));
     const task = async (locks: { signal: AbortSignal }): Promise<string> => {
       await trial.passShort();
       await lost(trial, locks);
@@ -199,6 +199,6 @@ export const groupCases: LockerCases = {
     await trial.passShort();
     await trial.passShort();
     equal(group.held, true, 'held after two leases');
-    await release(group);
+    await trial.release(group);
   },
 };

@@ -1,6 +1,6 @@
 import type { Lock, LockEvents, Locker } from '../types.ts';
 import { equal, heard, isTrue, rejection } from './contract-case.ts';
-import { codeOf, release } from './locker-bench.ts';
+import { codeOf } from './locker-bench.ts';
 import type { LockerCases } from './locker-cases.ts';
 
 const EVENTS = ['queued', 'acquired', 'released', 'timeout', 'aborted', 'expired', 'lost'] as const;
@@ -21,11 +21,15 @@ function record(locker: Locker): string[] {
 export const viewCases: LockerCases = {
   async 'isLocked tells whether somebody holds the key'(trial) {
     const locker = await trial.open();
-    equal(await locker.isLocked('key'), false, 'before');
+    equal(await trial.isLocked(locker, 'key'), false, 'before');
     const lock = await trial.take(locker, 'key');
-    equal([await locker.isLocked('key'), await locker.isLocked('another')], [true, false], 'while it is held');
-    await release(lock);
-    equal(await locker.isLocked('key'), false, 'after');
+    equal(
+      [await trial.isLocked(locker, 'key'), await trial.isLocked(locker, 'another')],
+      [true, false],
+      'while it is held',
+    );
+    await trial.release(lock);
+    equal(await trial.isLocked(locker, 'key'), false, 'after');
   },
 
   async 'stats and snapshot tell who holds, who waits, and what has been'(trial) {
@@ -52,8 +56,8 @@ export const viewCases: LockerCases = {
     equal([activeLocks, count], [1, 2], 'activeLocks, waiting');
     isTrue(oldestLockAgeMs >= 20 && longestWaitingMs >= 20, 'the ages grow');
     isTrue((held[0]?.ageMs ?? 0) >= 20 && (waiting[0]?.ageMs ?? 0) >= 20, 'the ages in the snapshot grow');
-    await release(lock);
-    for (const waiter of waiters) await release(await trial.settled(waiter, 'a waiter'));
+    await trial.release(lock);
+    for (const waiter of waiters) await trial.release(await trial.settled(waiter, 'a waiter'));
     const { acquired, released, timedOut, aborted, expired, lost, rejected } = locker.stats();
     equal([acquired, released, timedOut, aborted, expired, lost, rejected], [3, 3, 0, 0, 0, 0, 0], 'counters');
     equal([locker.stats().wait.count, locker.stats().hold.count], [3, 3], 'histograms');
@@ -75,7 +79,7 @@ export const viewCases: LockerCases = {
     equal(await trial.code(waits[0] as Promise<Lock>, 'ben'), 'LOCK_TIMEOUT', 'ben');
     abort.abort();
     await rejection(trial.settled(waits[1] as Promise<Lock>, 'cy'), 'cy');
-    await release(lock);
+    await trial.release(lock);
     const last = await trial.settled(waits[2] as Promise<Lock>, 'dan');
     await trial.passShort();
     await trial.until(() => last.signal.aborted, 'the lease must end');
@@ -117,7 +121,7 @@ export const viewCases: LockerCases = {
       equal(await trial.code(call(), 'a newcomer'), 'LOCK_CLOSED', 'a newcomer');
     }
     equal([isClosed, lock.held], [false, true], 'closed, while somebody holds');
-    await release(lock);
+    await trial.release(lock);
     await trial.settled(closed, 'close');
     await trial.settled(locker.close(), 'close again');
   },
@@ -126,11 +130,11 @@ export const viewCases: LockerCases = {
     const locker = await trial.open();
     const lock = await trial.take(locker, 'key');
     await trial.settled(lock[Symbol.asyncDispose](), 'disposal');
-    equal([lock.held, await locker.isLocked('key')], [false, false], 'the lock');
+    equal([lock.held, await trial.isLocked(locker, 'key')], [false, false], 'the lock');
     await trial.settled(lock[Symbol.asyncDispose](), 'disposal again');
     const group = await trial.settled(locker.acquireAll(['a', 'b']), 'acquireAll');
     await trial.settled(group[Symbol.asyncDispose](), 'disposal of a group');
-    equal([group.held, await locker.isLocked('a')], [false, false], 'the group');
+    equal([group.held, await trial.isLocked(locker, 'a')], [false, false], 'the group');
     await trial.settled(locker[Symbol.asyncDispose](), 'disposal of the locker');
     equal(await trial.code(locker.acquire('key'), 'a newcomer'), 'LOCK_CLOSED', 'the locker');
   },
