@@ -1,6 +1,6 @@
 import { type Clock, type Deferred, deferred } from '@chunks/base';
 import { Agenda } from './agenda.ts';
-import { LockClosedError, type LockError, LockLostError, LockTimeoutError, QueueFullError } from './errors.ts';
+import { LockClosedError, LockLostError, LockTimeoutError, QueueFullError } from './errors.ts';
 import { nextToken } from './fencing.ts';
 import { HeldLock } from './held-lock.ts';
 import { KeyQueue } from './key-queue.ts';
@@ -107,14 +107,12 @@ export class LockTable {
     const nowMs = this.catchUp();
     const closing = deferred<void>();
     this.#closing = closing;
-    for (const entry of this.entries.values()) {
-      if (entry instanceof HeldLock) continue;
-      for (const waiter of entry.waiters) {
-        this.unlink(waiter);
-        this.telemetry.rejected++;
-        waiter.reject(new LockClosedError(entry.key));
-      }
-    }
+    const waiters = [...this.entries.values()].flatMap((entry) =>
+      entry instanceof HeldLock ? [] : [...entry.waiters],
+    );
+    for (const waiter of waiters) this.unlink(waiter);
+    for (const waiter of waiters)
+      waiter.reject(this.telemetry.onRejected(waiter, nowMs, new LockClosedError(waiter.queue.key)));
     for (const pause of this.agenda.takeDue(Number.POSITIVE_INFINITY)) pause.late(nowMs);
     this.agenda.resume(this.#leaseDueMs, nowMs);
     this.#closeWhenEmpty();
@@ -124,7 +122,10 @@ export class LockTable {
   /** @returns now @throws as {@link acquire} */
   admission(key: string, terms: Terms): number {
     const nowMs = this.catchUp();
-    if (this.#closing !== undefined) this.#refuse(new LockClosedError(key));
+    if (this.#closing !== undefined) {
+      this.telemetry.rejected++;
+      throw new LockClosedError(key);
+    }
     terms.signal?.throwIfAborted();
     return nowMs;
   }
@@ -151,9 +152,10 @@ export class LockTable {
       const waiter = new Waiter(queue, terms, sinceMs, resolve, reject);
       const dueMs = sinceMs + terms.timeoutMs;
       if (dueMs <= nowMs) return this.#timedOut(waiter, nowMs);
-      if (this.waiting >= this.#settings.maxWaiting) this.#refuse(new QueueFullError(key, this.#settings.maxWaiting));
-      const deadlock = terms.claim?.wait(waiter);
-      if (deadlock !== undefined) this.#refuse(deadlock);
+      const { maxWaiting } = this.#settings;
+      const isFull = this.waiting >= maxWaiting;
+      const refusal = isFull ? new QueueFullError(key, maxWaiting) : terms.claim?.wait(waiter);
+      if (refusal !== undefined) throw this.telemetry.onRejected(waiter, nowMs, refusal);
       queue.waiters.push(waiter);
       this.waiting++;
       terms.signal?.addEventListener('abort', waiter);
@@ -170,18 +172,18 @@ export class LockTable {
     return queue;
   }
 
-  #admit(queue: KeyQueue, terms: Terms, nowMs: number, sinceMs: number): HeldLock {
+  #admit(queue: KeyQueue, terms: Terms, nowMs: number, sinceMs: number, waiter?: Waiter): HeldLock {
     // Those who share are one phase with one token.
     const token = queue.holder?.token ?? nextToken(nowMs);
     const lock = new HeldLock(this, queue.key, terms, token, nowMs, nowMs - sinceMs);
     queue.enter(lock);
-    this.#granted(lock);
+    this.#granted(lock, waiter);
     return lock;
   }
 
-  #granted(lock: HeldLock): void {
+  #granted(lock: HeldLock, waiter?: Waiter): void {
     this.#watch(lock);
-    this.telemetry.onAcquired(lock);
+    this.telemetry.onAcquired(lock, waiter);
   }
 
   #watch(lock: HeldLock): void {
@@ -207,7 +209,7 @@ export class LockTable {
       this.unlink(next);
       // One signal may end several waits: the abort that let this one come first is about to reach it, too.
       if (next.terms.signal?.aborted) this.#aborted(next, nowMs);
-      else next.resolve(this.#admit(queue, next.terms, nowMs, next.sinceMs));
+      else next.resolve(this.#admit(queue, next.terms, nowMs, next.sinceMs, next));
     }
     // A listener may have emptied the key and filled it anew meanwhile.
     if (!queue.idle || this.entries.get(queue.key) !== queue) return;
@@ -225,11 +227,6 @@ export class LockTable {
   #aborted(waiter: Waiter, nowMs: number): void {
     waiter.reject(waiter.terms.signal?.reason);
     this.telemetry.onAborted(waiter, nowMs);
-  }
-
-  #refuse(error: LockError): never {
-    this.telemetry.rejected++;
-    throw error;
   }
 
   #expire(lock: HeldLock, nowMs: number): void {

@@ -1,5 +1,6 @@
 import type { Clock, Histogram, MaybePromise } from '@chunks/base';
 import type { DeadlockDetector } from './deadlock-detector.ts';
+import type { LockError } from './errors.ts';
 
 /** `exclusive`: alone. `shared`: together with other shared holders, never with an exclusive one. */
 export type LockMode = 'exclusive' | 'shared';
@@ -143,6 +144,8 @@ export interface LockSnapshot {
 
 /** What every event tells. */
 export interface LockEvent {
+  /** The same in all events of one attempt, from `queued` to `released`; different in all others of this locker. */
+  readonly attempt: number;
   readonly key: string;
   readonly mode: LockMode;
   readonly owner: string;
@@ -157,6 +160,8 @@ export interface LockEvents {
   released: LockEvent & { readonly token: number; readonly heldMs: number };
   timeout: LockEvent & { readonly waitedMs: number };
   aborted: LockEvent & { readonly waitedMs: number; readonly reason: unknown };
+  /** A wait was refused, or ended by the locker itself; `reason` is what it rejects with. A closed locker's newcomers are only counted. */
+  rejected: LockEvent & { readonly waitedMs: number; readonly reason: LockError };
   /** A lease ended before its release. */
   expired: LockEvent & { readonly token: number; readonly heldMs: number };
   /** A lock was taken from its holder. */

@@ -2,7 +2,7 @@ import { settle, VirtualClock } from '@chunks/base/testing';
 import { KeyedMutex, type LockEvents } from '@chunks/locks';
 import { describe, expect, it } from 'vitest';
 
-const names = ['queued', 'acquired', 'released', 'timeout', 'aborted', 'expired', 'lost'] as const;
+const names = ['queued', 'acquired', 'released', 'timeout', 'aborted', 'rejected', 'expired', 'lost'] as const;
 
 function recorded(locks: KeyedMutex): unknown[] {
   const log: unknown[] = [];
@@ -30,18 +30,19 @@ describe('events', () => {
     const { token } = await last;
     await clock.advance(20);
     expect(log).toEqual([
-      { event: 'acquired', ...about, owner: 'A', atMs: 1_000, token: first.token, waitedMs: 0 },
-      { event: 'queued', ...about, owner: 'B', atMs: 1_000 },
-      { event: 'queued', ...about, owner: 'C', atMs: 1_000 },
-      { event: 'queued', ...about, owner: 'D', mode: 'shared', atMs: 1_000 },
-      { event: 'timeout', ...about, owner: 'B', atMs: 1_005, waitedMs: 5 },
-      { event: 'aborted', ...about, owner: 'C', atMs: 1_005, waitedMs: 5, reason: 'why' },
-      { event: 'released', ...about, owner: 'A', atMs: 1_010, token: first.token, heldMs: 10 },
-      { event: 'acquired', ...about, owner: 'D', mode: 'shared', atMs: 1_010, token, waitedMs: 10 },
-      { event: 'expired', ...about, owner: 'D', mode: 'shared', atMs: 1_030, token, heldMs: 20 },
+      { event: 'acquired', ...about, attempt: 1, owner: 'A', atMs: 1_000, token: first.token, waitedMs: 0 },
+      { event: 'queued', ...about, attempt: 2, owner: 'B', atMs: 1_000 },
+      { event: 'queued', ...about, attempt: 3, owner: 'C', atMs: 1_000 },
+      { event: 'queued', ...about, attempt: 4, owner: 'D', mode: 'shared', atMs: 1_000 },
+      { event: 'timeout', ...about, attempt: 2, owner: 'B', atMs: 1_005, waitedMs: 5 },
+      { event: 'aborted', ...about, attempt: 3, owner: 'C', atMs: 1_005, waitedMs: 5, reason: 'why' },
+      { event: 'released', ...about, attempt: 1, owner: 'A', atMs: 1_010, token: first.token, heldMs: 10 },
+      { event: 'acquired', ...about, attempt: 4, owner: 'D', mode: 'shared', atMs: 1_010, token, waitedMs: 10 },
+      { event: 'expired', ...about, attempt: 4, owner: 'D', mode: 'shared', atMs: 1_030, token, heldMs: 20 },
       {
         event: 'lost',
         ...about,
+        attempt: 4,
         owner: 'D',
         mode: 'shared',
         atMs: 1_030,
@@ -49,6 +50,35 @@ describe('events', () => {
         cause: expect.objectContaining({ code: 'LOCK_LOST' }),
       },
     ]);
+  });
+
+  it('tell of every wait that is refused, and that ends by close; of newcomers to a closed mutex only the count', async () => {
+    const clock = new VirtualClock(1_000);
+    const locks = new KeyedMutex({ clock, maxWaiting: 1 });
+    await locks.acquire('k', { owner: 'A' });
+    const log = recorded(locks);
+    const calls = ['B', 'C'].map((owner) => locks.acquire('k', { owner }));
+    await clock.advance(5);
+    void locks.close();
+    calls.push(locks.acquire('k', { owner: 'D' }));
+    const codes = (await Promise.allSettled(calls)).map((call) => 'reason' in call && call.reason.code);
+    expect(codes).toEqual(['LOCK_CLOSED', 'LOCK_QUEUE_FULL', 'LOCK_CLOSED']);
+    const about = { key: 'k', mode: 'exclusive' };
+    const reason = (code: string): unknown => expect.objectContaining({ code });
+    expect(log).toEqual([
+      { event: 'queued', ...about, attempt: 1, owner: 'B', atMs: 1_000 },
+      {
+        event: 'rejected',
+        ...about,
+        attempt: 2,
+        owner: 'C',
+        atMs: 1_000,
+        waitedMs: 0,
+        reason: reason('LOCK_QUEUE_FULL'),
+      },
+      { event: 'rejected', ...about, attempt: 1, owner: 'B', atMs: 1_005, waitedMs: 5, reason: reason('LOCK_CLOSED') },
+    ]);
+    expect(locks.stats().rejected).toBe(3);
   });
 
   it('stop when the listener is taken off', async () => {

@@ -103,10 +103,10 @@ export class LeaseLine {
 
   /** Nobody who waits will be let in. */
   refuseAll(reason: () => LockClosedError | LockUnavailableError): void {
-    for (let first = this.waiters.first; first !== undefined; first = this.waiters.first) {
-      this.unlink(first);
-      this.#refuse(first, reason());
-    }
+    // All of them first: who comes in through what the listeners do is refused nothing.
+    const waiters = [...this.waiters];
+    for (const waiter of waiters) this.unlink(waiter);
+    for (const waiter of waiters) this.#refuse(waiter, reason());
     this.pump();
   }
 
@@ -172,7 +172,7 @@ export class LeaseLine {
 
   #grant(lease: KeyLease, waiter: LeaseWaiter, nowMs: number): void {
     const hold = lease.enter(waiter, nowMs);
-    this.table.telemetry.onAcquired(hold);
+    this.table.telemetry.onAcquired(hold, waiter);
     waiter.resolve(hold);
   }
 
@@ -253,7 +253,6 @@ export class LeaseLine {
   }
 
   #refuse(waiter: LeaseWaiter, error: LockClosedError | LockUnavailableError | QueueFullError): void {
-    this.table.telemetry.rejected++;
-    waiter.reject(error);
+    waiter.reject(this.table.telemetry.onRejected(waiter, this.table.clock.now(), error));
   }
 }
