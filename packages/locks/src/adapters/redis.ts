@@ -62,7 +62,7 @@ ends = now + ARGV[3]
 ${KEEP}return 1 + waited`;
 
 const RELEASE = `${PRELUDE}if not live or holder ~= ARGV[1] or token ~= tonumber(ARGV[2]) then return 0 end
-waited, ends, holder = 0, 0, ''
+ends, holder = 0, ''
 ${KEEP}redis.call('PUBLISH', ARGV[3], '')
 return 1`;
 

@@ -221,7 +221,14 @@ describeWith('redis', 'what redisLeases says and keeps', () => {
     }
     expect(await driver.release('crowded', 'a', token)).toBe(true);
     const next = await take(driver, 'crowded', 'b');
-    expect(await driver.renew('crowded', 'b', next, LONG_MS)).toBe(true);
+    await ask(driver, 'crowded', 'c');
+    // Its end passes by.
+    const record = (await admin.getBuffer(`${keyPrefix}crowded`)) as Buffer;
+    record.writeDoubleBE(1, 9);
+    await admin.set(`${keyPrefix}crowded`, record);
+    expect(await driver.renew('crowded', 'b', next, LONG_MS)).toBe(false);
+    const last = await take(driver, 'crowded', 'c');
+    expect(await driver.renew('crowded', 'c', last, LONG_MS)).toBe(true);
   });
 
   it('a record goes a day after its lease, and no sooner than its token is a day old', async () => {
@@ -256,7 +263,8 @@ describeWith('redis', 'what redisLeases says and keeps', () => {
 
   it('keys that UTF-8 confuses are different ones, and a backslash is no escape', async () => {
     const driver = await connect();
-    for (const key of ['\ud800', '\ud801', '\\ud800', '\ufffd', '\\\\ud800']) await take(driver, key, 'a');
+    const keys = ['\ud800', '\ud801', '\\ud800', '\ufffd', '\\\\ud800'];
+    for (const [i, key] of keys.entries()) await take(driver, key, `holder ${i}`);
   });
 
   it('what is at the key and is not ours is an error, never a free key', async () => {
