@@ -48,8 +48,8 @@ export class Arena {
   readonly #processes = new Map<number, ChildProcess>();
   readonly #cache = mkdtempSync(path.join(tmpdir(), 'arena-'));
   #started = 0;
-  /** Called once, with the process that has just read and not yet heard what. */
-  #onRead: ((process: number) => void) | undefined;
+  /** Called once, with the process that has just read; what it read is told it when the promise resolves. */
+  #onRead: ((process: number) => Promise<void> | undefined) | undefined;
 
   constructor(task: ContenderTask) {
     this.#task = task;
@@ -64,12 +64,12 @@ export class Arena {
       env: { ...process.env, NODE_COMPILE_CACHE: this.#cache },
     });
     this.#processes.set(number, child);
-    child.on('message', (heard: Heard) => {
+    child.on('message', async (heard: Heard) => {
       const answer = this.#answer(number, heard);
-      if (heard.ask === 'read') {
+      if (heard.ask === 'read' && this.#onRead !== undefined) {
         const onRead = this.#onRead;
         this.#onRead = undefined;
-        onRead?.(number);
+        await onRead(number);
       }
       if (child.connected) child.send({ id: heard.id, answer }, () => undefined);
     });
@@ -95,16 +95,22 @@ export class Arena {
 
   /** Stops a holder between its read and its write until others have written, then lets it go on. */
   async stopHolder(): Promise<void> {
-    const stopped = await this.#holder((child) => child.kill('SIGSTOP'));
+    const stopped = await this.#holder('SIGSTOP');
     await this.granted(5, ({ process }) => process !== stopped);
-    const { refused } = this;
-    this.#processes.get(stopped)?.kill('SIGCONT');
-    await this.until(() => this.refused > refused, 'the late write');
+    await this.#resume(stopped);
+  }
+
+  /** The same, but the late write comes when the next holder has read and not yet written: the worst of moments. */
+  async stopHolderUntilNextRead(): Promise<void> {
+    const stopped = await this.#holder('SIGSTOP');
+    await new Promise<void>((resolve, reject) => {
+      this.#onRead = () => this.#resume(stopped).then(resolve, reject);
+    });
   }
 
   /** Kills a holder between its read and its write, and starts another process in its place. */
   async killHolder(): Promise<void> {
-    await this.#holder((child) => child.kill('SIGKILL'));
+    await this.#holder('SIGKILL');
     this.start();
     await this.granted(5);
   }
@@ -139,13 +145,21 @@ export class Arena {
     return JSON.stringify({ ...counts, failures: Object.fromEntries(failures), deaths });
   }
 
-  #holder(act: (child: ChildProcess) => void): Promise<number> {
+  /** The process that reads next, which gets this signal before it hears what it has read. */
+  #holder(signal: 'SIGSTOP' | 'SIGKILL'): Promise<number> {
     return new Promise((resolve) => {
       this.#onRead = (number) => {
-        act(this.#processes.get(number) as ChildProcess);
+        this.#processes.get(number)?.kill(signal);
         resolve(number);
+        return undefined;
       };
     });
+  }
+
+  async #resume(stopped: number): Promise<void> {
+    const { refused } = this;
+    this.#processes.get(stopped)?.kill('SIGCONT');
+    await this.until(() => this.refused > refused, 'the late write');
   }
 
   #answer(process: number, heard: Heard): Seen | undefined {

@@ -8,17 +8,20 @@ import { Arena } from './arena.ts';
 import type { StoreAddress } from './stores.ts';
 
 const PROCESSES = 4;
+const LEASE_MS = 800;
 const isSoak = process.env['CHUNKS_SOAK'] === '1';
+const patienceMs = isSoak ? 900_000 : 90_000;
+const HOLDERS: readonly Fault[] = ['stopHolder', 'stopHolderUntilNextRead', 'killHolder'];
 
 /** What befalls the processes or their store, once each; with CHUNKS_SOAK, again and again. */
-type Fault = 'stopHolder' | 'killHolder' | 'killAll' | 'restart';
+type Fault = 'stopHolder' | 'stopHolderUntilNextRead' | 'killHolder' | 'killAll' | 'restart';
 
 async function contend(
   address: StoreAddress,
   faults: readonly Fault[],
   restart = async (): Promise<void> => undefined,
 ) {
-  const arena = new Arena({ address, contenders: 50, leaseMs: 1_000 });
+  const arena = new Arena({ address, contenders: 50, leaseMs: LEASE_MS });
   try {
     for (let i = 0; i < PROCESSES; i++) arena.start();
     await arena.granted(20);
@@ -30,6 +33,7 @@ async function contend(
     }
     await arena.finish();
     check(arena);
+    return arena;
   } finally {
     await arena.clear();
   }
@@ -58,12 +62,13 @@ function check(arena: Arena): void {
 async function contendOn(kind: StoreAddress['kind'], start: () => Promise<OwnServer>): Promise<void> {
   const server = await start();
   try {
-    await contend({ kind, at: `${server.port}` }, ['stopHolder', 'killHolder', 'restart'], async () => {
+    const { failures } = await contend({ kind, at: `${server.port}` }, [...HOLDERS, 'restart'], async () => {
       await server.kill();
-      // Longer than a lease.
-      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      await new Promise((resolve) => setTimeout(resolve, 1.2 * LEASE_MS));
       await server.start();
     });
+    // A server that is away was told from a key that is taken.
+    expect(failures.get('LOCK_UNAVAILABLE')).toBeGreaterThan(0);
   } finally {
     await server.close();
   }
@@ -72,26 +77,33 @@ async function contendOn(kind: StoreAddress['kind'], start: () => Promise<OwnSer
 const four = 'four processes of fifty contenders on one key';
 
 describeWith('redis', four, () => {
-  test('that keeps its data over a restart', () =>
-    contendOn('redis', () => OwnServer.redis('--appendonly', 'yes', '--appendfsync', 'always')));
-  test('that forgets everything at a restart', () => contendOn('redis', () => OwnServer.redis()));
+  test(
+    'that keeps its data over a restart',
+    () => contendOn('redis', () => OwnServer.redis('--appendonly', 'yes', '--appendfsync', 'always')),
+    patienceMs,
+  );
+  test('that forgets everything at a restart', () => contendOn('redis', () => OwnServer.redis()), patienceMs);
 });
 
 describeWith('postgres', four, () => {
-  test('that is killed and recovers', () => contendOn('postgres', () => OwnServer.postgres()));
+  test('that is killed and recovers', () => contendOn('postgres', () => OwnServer.postgres()), patienceMs);
 });
 
 describeWith('nats', four, () => {
-  test('that is killed and recovers', () => contendOn('nats', () => OwnServer.nats()));
+  test('that is killed and recovers', () => contendOn('nats', () => OwnServer.nats()), patienceMs);
 });
 
 describe(`${four} in a SQLite file`, () => {
-  test('that are all killed at once', async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'contended-'));
-    try {
-      await contend({ kind: 'sqlite', at: path.join(folder, 'locks.sqlite') }, ['stopHolder', 'killHolder', 'killAll']);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+  test(
+    'that are all killed at once',
+    async () => {
+      const folder = mkdtempSync(path.join(tmpdir(), 'contended-'));
+      try {
+        await contend({ kind: 'sqlite', at: path.join(folder, 'locks.sqlite') }, [...HOLDERS, 'killAll']);
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+    patienceMs,
+  );
 });

@@ -37,7 +37,7 @@ const openers: Record<StoreAddress['kind'], (at: string) => Promise<OpenStore>> 
     ]);
     const connection = await connect({ port: Number(port), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
     const bucket = await new Kvm(connection).create('locks');
-    return { driver: natsLeases(bucket), close: () => connection.close() };
+    return { driver: natsLeases(bucket, { skewMs: 0 }), close: () => connection.close() };
   },
   async sqlite(file) {
     const { sqliteLeases } = await import('@chunks/locks/sqlite');
