@@ -103,6 +103,13 @@ describe('the table', () => {
     expect(table.inspect('key', nowMs)).toBe(undefined);
   });
 
+  test('holds apart keys that are the same in UTF-8', () => {
+    const { clock, table } = bench();
+    for (const key of ['\ud800', '\udfff', '\ufffd', '\\ud800']) {
+      expect(table.acquire(key, 'a', 1_000, clock.now())).toEqual({ token: clock.now() });
+    }
+  });
+
   test('tells which keys were freed or handed on, and no others', () => {
     const { clock, table } = bench();
     const nowMs = clock.now();
