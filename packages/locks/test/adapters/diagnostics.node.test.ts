@@ -1,5 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel, tracingChannel } from 'node:diagnostics_channel';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { settle, VirtualClock } from '@chunks/base/testing';
 import { KeyedMutex, type Locker } from '@chunks/locks';
 import { deadlockDetector } from '@chunks/locks/deadlock';
@@ -262,8 +265,36 @@ describe('traces', () => {
     first?.release();
     (await second).release();
     // The second hold began when somebody listened already.
-    expect(log.filter((line) => line.startsWith('wait'))).toEqual([]);
-    expect(log.filter((line) => line.startsWith('hold start'))).toHaveLength(1);
+    expect(log.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+      'hold start',
+      'hold end',
+      'hold asyncStart',
+      'hold asyncEnd',
+    ]);
+  });
+
+  it('are forgotten once they have ended', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const traces: WeakRef<object>[] = [];
+    for (const what of ['wait', 'hold']) {
+      hear(`tracing:chunks:locks:${what}:start`, (message: object) => traces.push(new WeakRef(message)));
+    }
+    const clock = new VirtualClock();
+    const locks = new KeyedMutex({ clock });
+    publish(locks);
+    for (let i = 0; i < 300; i++) {
+      const held = locks.run('k', () => clock.sleep(5));
+      const waits = [locks.run('k', () => undefined), locks.acquire('k', { timeoutMs: 2 })];
+      const lost = locks.acquire('other', { leaseMs: 1 });
+      const settled = Promise.allSettled([held, ...waits, lost]);
+      await clock.advance(10);
+      await settled;
+    }
+    expect(traces).toHaveLength(300 * 5);
+    await setImmediate();
+    collect();
+    expect(traces.filter((one) => one.deref() !== undefined).length).toBeLessThan(10);
   });
 });
 
