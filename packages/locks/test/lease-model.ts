@@ -18,17 +18,24 @@ export interface Recorded {
   readonly atMs: number;
 }
 
-/** A driver that writes down what it is asked. */
-export function recorded(driver: LeaseDriver, calls: Recorded[], now: () => number): LeaseDriver {
+/** A driver that writes down what it is asked, and whom it gave which token. */
+export function recorded(
+  driver: LeaseDriver,
+  calls: Recorded[],
+  now: () => number,
+  granted: (key: string, token: number, holder: string) => void = () => undefined,
+): LeaseDriver {
   const note = (method: Recorded['method'], key: string, holder?: string): void => {
     calls.push({ method, key, holder, atMs: now() });
   };
   return {
     name: driver.name,
     modes: driver.modes,
-    acquire(key, holder, ...rest) {
+    async acquire(key, holder, ...rest) {
       note('acquire', key, holder);
-      return driver.acquire(key, holder, ...rest);
+      const answer = await driver.acquire(key, holder, ...rest);
+      if ('token' in answer) granted(key, answer.token, holder);
+      return answer;
     },
     renew(key, holder, ...rest) {
       note('renew', key, holder);
@@ -138,6 +145,8 @@ export type Fate = 'waiting' | 'held' | 'refused' | 'released' | 'lost' | 'abort
 
 export interface Attempt {
   readonly id: number;
+  /** It never stands in a line, so nobody comes after it. */
+  readonly isTry: boolean;
   readonly process: LeaseProcess;
   readonly key: string;
   readonly mode: LockMode;
@@ -155,9 +164,14 @@ export class LeaseProcess {
   readonly calls: Recorded[] = [];
   fault: (call: LeaseCall) => LeaseFault | undefined = () => undefined;
 
-  constructor(world: LeaseWorld, options: LeaseLockerOptions) {
+  constructor(world: Pick<LeaseWorld, 'clock' | 'store' | 'grants'>, options: LeaseLockerOptions) {
     this.clock = new ProcessClock(world.clock);
-    const noted = recorded(world.store, this.calls, () => world.clock.now());
+    const noted = recorded(
+      world.store,
+      this.calls,
+      () => world.clock.now(),
+      (key, token, holder) => world.grants.set(`${key} ${token}`, holder),
+    );
     const network = faultyLeases(noted, (call) => this.fault(call), world.clock);
     this.locks = leaseLocker(this.#stoppable(network), { random: () => 0.5, ...options, clock: this.clock });
   }
@@ -194,6 +208,8 @@ export class LeaseWorld {
   readonly store: LeaseDriver;
   readonly processes: readonly LeaseProcess[];
   readonly attempts: Attempt[] = [];
+  /** Holders by key and the store's token. */
+  readonly grants: Map<string, string> = new Map<string, string>();
   readonly #tokens = new Map<string, { token: number; mode: LockMode }>();
   // What is thrown by a listener shows elsewhere: it is kept for the next check.
   readonly #wrong: unknown[] = [];
@@ -215,13 +231,13 @@ export class LeaseWorld {
   }
 
   acquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
-    const { attempt, own } = this.#attempt(index, key, options);
+    const { attempt, own } = this.#attempt(index, key, options, false);
     this.#follow(attempt, attempt.process.locks.acquire(key, own));
     return attempt;
   }
 
   tryAcquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
-    const { attempt, own } = this.#attempt(index, key, { ...options, timeoutMs: 0 });
+    const { attempt, own } = this.#attempt(index, key, options, true);
     this.#follow(attempt, attempt.process.locks.tryAcquire(key, own));
     return attempt;
   }
@@ -257,7 +273,10 @@ export class LeaseWorld {
         expect([one.mode, other.mode]).toEqual(['shared', 'shared']);
         expect(one.lock?.token).toBe(other.lock?.token);
       }
-      expect(await this.store.inspect?.(one.key), 'what is held is held in the store').toBeDefined();
+      const state = await this.store.inspect?.(one.key);
+      expect(state, 'what is held is held in the store').toBeDefined();
+      const token = Math.floor((one.lock?.token ?? 0) / 128);
+      if (state?.mode === 'exclusive') expect(state.holder).toBe(this.grants.get(`${one.key} ${token}`));
     }
     for (const { fate, dueMs, settled, process, lock } of this.attempts) {
       expect(settled).toBe(fate === 'waiting' ? 0 : 1);
@@ -301,11 +320,17 @@ export class LeaseWorld {
     }
   }
 
-  #attempt(index: number, key: string, options: AcquireOptions): { attempt: Attempt; own: AcquireOptions } {
+  #attempt(
+    index: number,
+    key: string,
+    options: AcquireOptions,
+    isTry: boolean,
+  ): { attempt: Attempt; own: AcquireOptions } {
     const { timeoutMs, mode = 'exclusive' } = options;
     const controller = new AbortController();
     const attempt: Attempt = {
       id: this.attempts.length,
+      isTry,
       process: this.processes[index % this.processes.length] as LeaseProcess,
       key,
       mode,
@@ -345,7 +370,8 @@ export class LeaseWorld {
     expect(attempt.fate).toBe('waiting');
     attempt.fate = 'held';
     const before = this.with('waiting').filter(
-      ({ key, process, id: other }) => key === attempt.key && process === attempt.process && other < id,
+      ({ key, process, id: other, isTry }) =>
+        key === attempt.key && process === attempt.process && other < id && !isTry,
     );
     expect(before, 'who came before is served before').toEqual([]);
     const inside = this.held(attempt.key);
@@ -369,4 +395,27 @@ function totals(processes: readonly LeaseProcess[]): { acquired: number; release
     sum.lost += lost;
   }
   return sum;
+}
+
+/** One locker on a store of its own: what it asks, by which network, at which times. */
+export function alone(
+  options: LeaseLockerOptions = {},
+  alter: (driver: LeaseDriver) => LeaseDriver = (driver) => driver,
+): { clock: VirtualClock; store: LeaseDriver; locks: LeaseLocker; process: LeaseProcess; calls: readonly Recorded[] } {
+  const clock = new VirtualClock();
+  const store = memoryLeases({ clock });
+  const process = new LeaseProcess({ clock, store: alter(store), grants: new Map() }, options);
+  return { clock, store, locks: process.locks, process, calls: process.calls };
+}
+
+/** Somebody else, in another process, takes the key without a locker. @returns its token */
+export async function takeElsewhere(
+  store: LeaseDriver,
+  key: string,
+  leaseMs: number = 1e9,
+  mode: LockMode = 'exclusive',
+): Promise<number> {
+  const answer = await store.acquire(key, 'somebody else', leaseMs, { mode, signal: new AbortController().signal });
+  if (!('token' in answer)) throw new Error(`${key} is busy`);
+  return answer.token;
 }

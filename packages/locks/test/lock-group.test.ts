@@ -44,6 +44,16 @@ describe('acquireAll', () => {
     }
   });
 
+  it('of nothing is refused like any other when the mutex is closed or the signal has aborted', async () => {
+    const { locks } = start();
+    expect((await locks.acquireAll([])).held).toBe(true);
+    await expect(locks.acquireAll([], { signal: AbortSignal.abort('gone') })).rejects.toBe('gone');
+    await locks.close();
+    await expect(locks.acquireAll([])).rejects.toMatchObject({ code: 'LOCK_CLOSED' });
+    await expect(locks.runAll([], () => 1)).rejects.toMatchObject({ code: 'LOCK_CLOSED' });
+    expect(locks.stats().rejected).toBe(2);
+  });
+
   it('counts timeoutMs over the whole, however many keys have to be waited for', async () => {
     const { clock, locks } = start();
     const holders = ['a', 'b', 'c'].map((key) => locks.tryAcquire(key));

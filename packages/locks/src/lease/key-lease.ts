@@ -88,7 +88,7 @@ export class KeyLease {
     if (first === undefined) this.#grants++;
     const hold = new LeasedHold(this, terms, token, nowMs, nowMs - sinceMs);
     this.holds.add(hold);
-    this.#alarm.by(Math.min(hold.endsAtMs, this.#nextStepMs(hold.endsAtMs)), nowMs);
+    this.#alarm.by(Math.min(hold.endsAtMs, this.#nextStepMs()), nowMs);
     return hold;
   }
 
@@ -138,25 +138,23 @@ export class KeyLease {
     const over = [...this.holds].filter((hold) => nowMs >= hold.endsAtMs);
     if (over.length > 0) this.#lose(over, nowMs, true, undefined);
     if (!this.isLive) return;
-    if (nowMs >= this.#renewAtMs && this.#renewal === undefined) void this.#renew(1).catch(() => undefined);
+    if (this.#renewal === undefined && nowMs >= this.#nextStepMs()) void this.#renew(1).catch(() => undefined);
     this.#arm(nowMs);
     if (over.length > 0) this.line.pump();
   }
 
   #arm(nowMs: number): void {
     let endsAtMs = Number.POSITIVE_INFINITY;
-    let lastMs = 0;
-    for (const hold of this.holds) {
-      endsAtMs = Math.min(endsAtMs, hold.endsAtMs);
-      lastMs = Math.max(lastMs, hold.endsAtMs);
-    }
-    this.#alarm.set(Math.min(endsAtMs, this.#nextStepMs(lastMs)), nowMs);
+    for (const hold of this.holds) endsAtMs = Math.min(endsAtMs, hold.endsAtMs);
+    this.#alarm.set(Math.min(endsAtMs, this.#nextStepMs()), nowMs);
   }
 
-  /** The next renewal, or the deadline: who is gone before that needs no more of the lease than there is. */
-  #nextStepMs(lastMs: number): number {
-    if (this.#renewal !== undefined || lastMs <= this.deadlineMs) return this.deadlineMs;
-    return Math.min(this.#renewAtMs, this.deadlineMs);
+  /** When to renew; the deadline, when that is not needed: who is gone before has lease enough. */
+  #nextStepMs(): number {
+    if (this.#renewal !== undefined) return this.deadlineMs;
+    for (const hold of this.holds)
+      if (hold.endsAtMs > this.deadlineMs) return Math.min(this.#renewAtMs, this.deadlineMs);
+    return this.deadlineMs;
   }
 
   #renew(leaseMs: number): Promise<void> {
