@@ -147,7 +147,7 @@ export interface Attempt {
   readonly id: number;
   /** It never stands in a line, so nobody comes after it. */
   readonly isTry: boolean;
-  readonly process: LeaseProcess;
+  readonly peer: LeaseProcess;
   readonly key: string;
   readonly mode: LockMode;
   readonly dueMs: number;
@@ -217,28 +217,28 @@ export class LeaseWorld {
   constructor(count: number, options: LeaseLockerOptions = {}, alter = (driver: LeaseDriver): LeaseDriver => driver) {
     this.store = alter(memoryLeases({ clock: this.clock }));
     this.processes = Array.from({ length: count }, () => new LeaseProcess(this, options));
-    for (const process of this.processes) {
-      process.locks.on('acquired', ({ owner, token }) => {
+    for (const peer of this.processes) {
+      peer.locks.on('acquired', ({ owner, token }) => {
         try {
           this.#granted(Number(owner), token);
         } catch (error) {
           this.#wrong.push(error);
         }
       });
-      process.locks.on('timeout', ({ owner }) => this.#ended(Number(owner), 'LOCK_TIMEOUT'));
-      process.locks.on('aborted', ({ owner }) => this.#ended(Number(owner), 'aborted'));
+      peer.locks.on('timeout', ({ owner }) => this.#ended(Number(owner), 'LOCK_TIMEOUT'));
+      peer.locks.on('aborted', ({ owner }) => this.#ended(Number(owner), 'aborted'));
     }
   }
 
   acquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
     const { attempt, own } = this.#attempt(index, key, options, false);
-    this.#follow(attempt, attempt.process.locks.acquire(key, own));
+    this.#follow(attempt, attempt.peer.locks.acquire(key, own));
     return attempt;
   }
 
   tryAcquire(index: number, key: string, options: AcquireOptions = {}): Attempt {
     const { attempt, own } = this.#attempt(index, key, options, true);
-    this.#follow(attempt, attempt.process.locks.tryAcquire(key, own));
+    this.#follow(attempt, attempt.peer.locks.tryAcquire(key, own));
     return attempt;
   }
 
@@ -278,17 +278,17 @@ export class LeaseWorld {
       const token = Math.floor((one.lock?.token ?? 0) / 128);
       if (state?.mode === 'exclusive') expect(state.holder).toBe(this.grants.get(`${one.key} ${token}`));
     }
-    for (const { fate, dueMs, settled, process, lock } of this.attempts) {
+    for (const { fate, dueMs, settled, peer, lock } of this.attempts) {
       expect(settled).toBe(fate === 'waiting' ? 0 : 1);
-      if (fate === 'waiting' && !process.clock.isStopped) expect(dueMs).toBeGreaterThan(this.clock.now());
+      if (fate === 'waiting' && !peer.clock.isStopped) expect(dueMs).toBeGreaterThan(this.clock.now());
       // Timers are on time unless the process stands still: nobody is over without having been told.
-      if (fate === 'held' && !process.clock.isStopped) expect(lock?.held).toBe(!lock?.signal.aborted);
+      if (fate === 'held' && !peer.clock.isStopped) expect(lock?.held).toBe(!lock?.signal.aborted);
     }
-    for (const process of this.processes) {
-      expect(process.clock.timers, 'timers of one locker').toBeLessThanOrEqual(1);
-      const mine = this.attempts.filter((attempt) => attempt.process === process);
-      const { waiting, activeLocks } = process.locks.stats();
-      if (process.clock.isStopped) continue;
+    for (const peer of this.processes) {
+      expect(peer.clock.timers, 'timers of one locker').toBeLessThanOrEqual(1);
+      const mine = this.attempts.filter((attempt) => attempt.peer === peer);
+      const { waiting, activeLocks } = peer.locks.stats();
+      if (peer.clock.isStopped) continue;
       expect(waiting).toBe(mine.filter(({ fate }) => fate === 'waiting').length);
       expect(activeLocks).toBe(mine.filter(({ lock }) => lock?.held).length);
     }
@@ -296,9 +296,9 @@ export class LeaseWorld {
 
   /** The network heals, everybody goes on and gives back what they get: in the end nothing may be left of anything. */
   async end(): Promise<void> {
-    for (const process of this.processes) {
-      process.fault = () => undefined;
-      process.clock.goOn();
+    for (const peer of this.processes) {
+      peer.fault = () => undefined;
+      peer.clock.goOn();
     }
     for (let step = 0; step < 2_000 && (this.with('waiting').length > 0 || this.held().length > 0); step++) {
       for (const attempt of this.held()) void this.release(attempt);
@@ -331,7 +331,7 @@ export class LeaseWorld {
     const attempt: Attempt = {
       id: this.attempts.length,
       isTry,
-      process: this.processes[index % this.processes.length] as LeaseProcess,
+      peer: this.processes[index % this.processes.length] as LeaseProcess,
       key,
       mode,
       // One try has no time of its own: it ends with the store's answer.
@@ -370,8 +370,7 @@ export class LeaseWorld {
     expect(attempt.fate).toBe('waiting');
     attempt.fate = 'held';
     const before = this.with('waiting').filter(
-      ({ key, process, id: other, isTry }) =>
-        key === attempt.key && process === attempt.process && other < id && !isTry,
+      ({ key, peer, id: other, isTry }) => key === attempt.key && peer === attempt.peer && other < id && !isTry,
     );
     expect(before, 'who came before is served before').toEqual([]);
     const inside = this.held(attempt.key);
@@ -401,11 +400,11 @@ function totals(processes: readonly LeaseProcess[]): { acquired: number; release
 export function alone(
   options: LeaseLockerOptions = {},
   alter: (driver: LeaseDriver) => LeaseDriver = (driver) => driver,
-): { clock: VirtualClock; store: LeaseDriver; locks: LeaseLocker; process: LeaseProcess; calls: readonly Recorded[] } {
+): { clock: VirtualClock; store: LeaseDriver; locks: LeaseLocker; peer: LeaseProcess; calls: readonly Recorded[] } {
   const clock = new VirtualClock();
   const store = memoryLeases({ clock });
-  const process = new LeaseProcess({ clock, store: alter(store), grants: new Map() }, options);
-  return { clock, store, locks: process.locks, process, calls: process.calls };
+  const peer = new LeaseProcess({ clock, store: alter(store), grants: new Map() }, options);
+  return { clock, store, locks: peer.locks, peer, calls: peer.calls };
 }
 
 /** Somebody else, in another process, takes the key without a locker. @returns its token */

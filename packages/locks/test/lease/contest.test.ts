@@ -14,49 +14,49 @@ describe('what the store is asked', () => {
   });
 
   it('is one call for a try on a busy key, and nothing at all where somebody waits or holds here', async () => {
-    const { clock, locks, store, process } = alone();
+    const { clock, locks, store, peer } = alone();
     await takeElsewhere(store, 'k');
     expect(await locks.tryAcquire('k')).toBeUndefined();
-    expect(process.count('acquire')).toBe(1);
+    expect(peer.count('acquire')).toBe(1);
     await expect(locks.acquire('k', { timeoutMs: 0 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', key: 'k' });
-    expect(process.count('acquire')).toBe(2);
+    expect(peer.count('acquire')).toBe(2);
     const waiting = locks.acquire('k');
     waiting.catch(() => undefined);
     await clock.advance(1);
-    const asked = process.count('acquire');
+    const asked = peer.count('acquire');
     expect(await locks.tryAcquire('k')).toBeUndefined();
     await expect(locks.acquire('k', { timeoutMs: 0 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
-    expect(process.count('acquire')).toBe(asked);
+    expect(peer.count('acquire')).toBe(asked);
   });
 
   it('is once a second while waiting on a store that tells of releases, however many wait', async () => {
     for (const leaseMs of [1e9, 10_000]) {
-      const { clock, locks, store, process } = alone({ handOff: { maxGrants: 127 } });
+      const { clock, locks, store, peer } = alone({ handOff: { maxGrants: 127 } });
       const token = await takeElsewhere(store, 'k', leaseMs);
       const all = Array.from({ length: 100 }, () => locks.acquire('k'));
       await clock.advance(100);
-      const asked = process.count('acquire', 'watch', 'inspect');
+      const asked = peer.count('acquire', 'watch', 'inspect');
       // The first question, the watch, and the one for what the watch may have missed.
       expect(asked).toBe(3);
       for (let second = 0; second < 30; second++) {
         await clock.advance(1_000);
         await store.renew('k', 'somebody else', token, leaseMs);
       }
-      expect(process.calls.length - asked).toBeLessThanOrEqual(30);
+      expect(peer.calls.length - asked).toBeLessThanOrEqual(30);
       await store.release('k', 'somebody else', token);
       for (const lock of all) await (await lock).release();
     }
   });
 
   it('is twice a second at most for a short lease that is renewed all the time, and is there when that ends', async () => {
-    const { clock, locks, store, process } = alone();
+    const { clock, locks, store, peer } = alone();
     const token = await takeElsewhere(store, 'k', 90);
     const waiting = locks.acquire('k');
     for (let third = 0; third < 1_000; third++) {
       await clock.advance(30);
       await store.renew('k', 'somebody else', token, 90);
     }
-    expect(process.count('acquire')).toBeLessThanOrEqual(62);
+    expect(peer.count('acquire')).toBeLessThanOrEqual(62);
     await clock.advance(1_090);
     expect((await waiting).waitedMs).toBeLessThanOrEqual(31_090);
   });
@@ -87,29 +87,29 @@ describe('what the store is asked', () => {
 
   it('is nothing more once nobody waits', async () => {
     for (const alter of [bare, undefined]) {
-      const { clock, locks, store, calls, process } = alone({}, alter);
+      const { clock, locks, store, calls, peer } = alone({}, alter);
       await takeElsewhere(store, 'k');
       locks.acquire('k', { timeoutMs: 3_000 }).catch(() => undefined);
       await clock.advance(3_001);
       const { length } = calls;
       await clock.advance(60_000);
       expect(calls).toHaveLength(length);
-      expect(process.clock.timers).toBe(0);
+      expect(peer.clock.timers).toBe(0);
     }
   });
 });
 
 describe('an answer that does not come', () => {
   it('is asked for once more, in the same name, and then it is LOCK_UNAVAILABLE for all who wait', async () => {
-    const { clock, locks, process, calls } = alone();
-    process.fault = () => 'unreachable';
+    const { clock, locks, peer, calls } = alone();
+    peer.fault = () => 'unreachable';
     const ends = Array.from({ length: 5 }, () => locks.acquire('k').catch((error) => error));
     await clock.advance(0);
     const errors = await Promise.all(ends);
     for (const error of errors) expect(error).toMatchObject({ code: 'LOCK_UNAVAILABLE', retryable: true, key: 'k' });
     expect(new Set(errors).size).toBe(5);
     expect(locks.stats()).toMatchObject({ rejected: 5, waiting: 0, activeLocks: 0 });
-    process.fault = ({ count }) => (count % 2 === 1 ? 'reply lost' : undefined);
+    peer.fault = ({ count }) => (count % 2 === 1 ? 'reply lost' : undefined);
     const before = calls.length;
     const lock = await locks.acquire('other');
     const sent = calls.slice(before);
@@ -119,34 +119,34 @@ describe('an answer that does not come', () => {
   });
 
   it('does not leave a ghost in our own way', async () => {
-    const { clock, locks, process, store } = alone();
-    process.fault = () => 'reply lost';
+    const { clock, locks, peer, store } = alone();
+    peer.fault = () => 'reply lost';
     await expect(locks.acquire('k')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE' });
     expect(await store.inspect?.('k')).toBeDefined();
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     const lock = await locks.tryAcquire('k');
     expect(lock?.held).toBe(true);
     await lock?.release();
     expect(await store.inspect?.('k')).toBeUndefined();
     // A name is used again for the very same question only, and forgotten when it cannot matter any more.
-    process.fault = () => 'reply lost';
+    peer.fault = () => 'reply lost';
     await expect(locks.acquire('k')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE' });
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     expect(await locks.tryAcquire('k', { mode: 'shared' })).toBeUndefined();
     await clock.advance(30_001);
-    expect(process.clock.timers).toBe(0);
-    const holders = new Set(process.calls.map(({ holder }) => holder));
+    expect(peer.clock.timers).toBe(0);
+    const holders = new Set(peer.calls.map(({ holder }) => holder));
     await (await locks.acquire('k'))?.release();
-    expect(holders.has(process.calls.at(-1)?.holder)).toBe(false);
+    expect(holders.has(peer.calls.at(-1)?.holder)).toBe(false);
   });
 
   it('is not asked for again when nobody wants it any more', async () => {
-    const { clock, locks, process } = alone();
-    process.fault = () => ({ replyMs: Number.POSITIVE_INFINITY });
+    const { clock, locks, peer } = alone();
+    peer.fault = () => ({ replyMs: Number.POSITIVE_INFINITY });
     const end = locks.acquire('k', { timeoutMs: 10 }).catch(({ code }) => code);
     await clock.advance(10_000);
     expect(await end).toBe('LOCK_TIMEOUT');
-    expect(process.count('acquire')).toBe(1);
+    expect(peer.count('acquire')).toBe(1);
     expect(locks.snapshot()).toEqual({ held: [], waiting: [] });
   });
 
@@ -159,8 +159,8 @@ describe('an answer that does not come', () => {
       'first comes through late, second failed': [{ requestMs: 7_000 }, 'unreachable'],
     };
     for (const [name, plan] of Object.entries(plans)) {
-      const { clock, locks, process, store } = alone({ leaseMs: 30_000 });
-      process.fault = ({ method }) => (method === 'acquire' ? plan.shift() : undefined);
+      const { clock, locks, peer, store } = alone({ leaseMs: 30_000 });
+      peer.fault = ({ method }) => (method === 'acquire' ? plan.shift() : undefined);
       const end = locks.acquire('k', { maxHoldMs: 1e6 }).catch(({ code }) => code);
       await clock.advance(20_000);
       const lock = await end;
@@ -175,37 +175,37 @@ describe('an answer that does not come', () => {
   });
 
   it('that comes late, when the next one already asks in the same name, is taken for what it is', async () => {
-    const { clock, locks, process, store } = alone({ leaseMs: 30_000 });
+    const { clock, locks, peer, store } = alone({ leaseMs: 30_000 });
     const plan: LeaseFault[] = [{ replyMs: 6_000 }, 'unreachable', { requestMs: 3_000 }];
-    process.fault = ({ method }) => (method === 'acquire' ? plan.shift() : undefined);
+    peer.fault = ({ method }) => (method === 'acquire' ? plan.shift() : undefined);
     const first = locks.acquire('k').catch(({ code }) => code);
     await clock.advance(5_000);
     expect(await first).toBe('LOCK_UNAVAILABLE');
     const second = locks.acquire('k');
     await clock.advance(3_000);
     expect((await second).held).toBe(true);
-    expect(process.count('release')).toBe(0);
+    expect(peer.count('release')).toBe(0);
     await (await second).release();
     expect(await store.inspect?.('k')).toBeUndefined();
   });
 
   it('counts as none when the lease was over by then', async () => {
     for (const blocked of [1, 2]) {
-      const { clock, locks, process, store } = alone({ leaseMs: 100 });
-      process.fault = ({ method }) => (method === 'acquire' ? { replyMs: 10 } : undefined);
+      const { clock, locks, peer, store } = alone({ leaseMs: 100 });
+      peer.fault = ({ method }) => (method === 'acquire' ? { replyMs: 10 } : undefined);
       const end = locks.acquire('k').catch((error) => error);
       for (let turn = 0; turn < blocked; turn++) {
-        process.clock.stop();
+        peer.clock.stop();
         await clock.advance(10);
         clock.jump(200);
-        process.clock.goOn();
+        peer.clock.goOn();
         await settle();
       }
       await clock.advance(10);
       // The question is put once more, and that answer is a fresh one; or that one is too late, too.
       if (blocked === 1) expect((await end).held).toBe(true);
       else expect(await end).toMatchObject({ code: 'LOCK_UNAVAILABLE', cause: { name: 'TimeoutError' } });
-      expect(process.count('acquire')).toBe(2);
+      expect(peer.count('acquire')).toBe(2);
       await clock.advance(2_000);
       expect(await store.inspect?.('k')).toBeUndefined();
     }
@@ -215,8 +215,8 @@ describe('an answer that does not come', () => {
 describe('the question that is on its way when its waiter leaves', () => {
   it('is the next one’s, who is granted what it brings', async () => {
     for (const leaves of ['by timeout', 'by abort']) {
-      const { clock, locks, process } = alone();
-      process.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
+      const { clock, locks, peer } = alone();
+      peer.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
       const controller = new AbortController();
       const first = locks
         .acquire('k', { timeoutMs: leaves === 'by timeout' ? 50 : undefined, signal: controller.signal })
@@ -229,28 +229,28 @@ describe('the question that is on its way when its waiter leaves', () => {
       const second = locks.acquire('k');
       await clock.advance(50);
       expect((await second).held).toBe(true);
-      expect(process.count('acquire')).toBe(1);
+      expect(peer.count('acquire')).toBe(1);
     }
   });
 
   it('is given back when there is no next one, and by nobody’s leave but its own', async () => {
-    const { clock, locks, process, store } = alone();
-    process.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
+    const { clock, locks, peer, store } = alone();
+    peer.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
     locks.acquire('k', { timeoutMs: 50 }).catch(() => undefined);
     await clock.advance(200);
-    expect(process.calls.map(({ method }) => method)).toEqual(['acquire', 'release']);
+    expect(peer.calls.map(({ method }) => method)).toEqual(['acquire', 'release']);
     expect(await store.inspect?.('k')).toBeUndefined();
     expect(locks.snapshot()).toEqual({ held: [], waiting: [] });
   });
 
   it('serves an exclusive one after a shared one not, and asks anew', async () => {
-    const { clock, locks, process } = alone();
-    process.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
+    const { clock, locks, peer } = alone();
+    peer.fault = ({ method }) => (method === 'acquire' ? { replyMs: 100 } : undefined);
     locks.acquire('k', { mode: 'shared', timeoutMs: 50 }).catch(() => undefined);
     const second = locks.acquire('k');
     await clock.advance(300);
     expect((await second).held).toBe(true);
-    expect(process.calls.map(({ method }) => method)).toEqual(['acquire', 'release', 'acquire']);
+    expect(peer.calls.map(({ method }) => method)).toEqual(['acquire', 'release', 'acquire']);
   });
 
   it('leaves the store’s line when nobody is left who wants it', async () => {

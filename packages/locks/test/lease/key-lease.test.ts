@@ -50,10 +50,10 @@ describe('renewal', () => {
 
   it('that fails is tried again until the deadline, and one that comes through saves the lock', async () => {
     for (const failures of [1, 4, 1_000]) {
-      const { clock, locks, process } = alone({ leaseMs: 900 });
+      const { clock, locks, peer } = alone({ leaseMs: 900 });
       const lock = await locks.acquire('k');
       let left = failures;
-      process.fault = ({ method }) => (method === 'renew' && left-- > 0 ? 'unreachable' : undefined);
+      peer.fault = ({ method }) => (method === 'renew' && left-- > 0 ? 'unreachable' : undefined);
       await clock.advance(888);
       expect(lock.held).toBe(true);
       await clock.advance(1);
@@ -63,10 +63,10 @@ describe('renewal', () => {
   });
 
   it('that hangs is given up and tried again, and its late answer counts for what it says', async () => {
-    const { clock, locks, process } = alone({ leaseMs: 900, requestTimeoutMs: 50 });
+    const { clock, locks, peer } = alone({ leaseMs: 900, requestTimeoutMs: 50 });
     const lock = await locks.acquire('k');
     let renewals = 0;
-    process.fault = ({ method }) =>
+    peer.fault = ({ method }) =>
       method === 'renew' && ++renewals === 1 ? { replyMs: Number.POSITIVE_INFINITY } : undefined;
     await clock.advance(2_000);
     expect(renewals).toBeGreaterThan(2);
@@ -111,10 +111,10 @@ describe('extend', () => {
   });
 
   it('goes to the store one at a time, so that what was said last is what counts', async () => {
-    const { clock, locks, process, store } = alone({ leaseMs: 1_000 });
+    const { clock, locks, peer, store } = alone({ leaseMs: 1_000 });
     const lock = await locks.acquire('k', { maxHoldMs: 1e6 });
     const delays = [200, 5, 5];
-    process.fault = ({ method }) => (method === 'renew' ? { requestMs: delays.shift() ?? 0 } : undefined);
+    peer.fault = ({ method }) => (method === 'renew' ? { requestMs: delays.shift() ?? 0 } : undefined);
     const extended = Promise.all([lock.extend(1_000), lock.extend(20_000), lock.extend(1_000)]);
     await clock.advance(300);
     await extended;
@@ -147,12 +147,12 @@ describe('hand-off', () => {
   it('ends after maxGrants, so that other processes get their turn', async () => {
     const world = new LeaseWorld(2, { handOff: { maxGrants: 3 } });
     const order: number[] = [];
-    for (const [process, { locks }] of world.processes.entries()) {
+    for (const [peer, { locks }] of world.processes.entries()) {
       locks.on('acquired', () => {
-        order.push(process);
+        order.push(peer);
       });
     }
-    const all = [0, 1].flatMap((process) => Array.from({ length: 7 }, () => world.acquire(process, 'k')));
+    const all = [0, 1].flatMap((peer) => Array.from({ length: 7 }, () => world.acquire(peer, 'k')));
     for (let step = 0; step < 100 && world.with('released').length < 14; step++) {
       for (const attempt of world.held()) void world.release(attempt);
       await world.clock.advance(5);

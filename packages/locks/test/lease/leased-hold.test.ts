@@ -29,9 +29,9 @@ describe('a leased lock', () => {
   });
 
   it('counts its lease from when it was asked for, not from when the answer came', async () => {
-    const { clock, locks, process } = alone({ leaseMs: 1_000 });
+    const { clock, locks, peer } = alone({ leaseMs: 1_000 });
     const startMs = clock.now();
-    process.fault = () => ({ requestMs: 0, replyMs: 200 });
+    peer.fault = () => ({ requestMs: 0, replyMs: 200 });
     const waiting = locks.acquire('k');
     await clock.advance(200);
     expect((await waiting).expiresAtMs).toBe(startMs + 1_000 - 12);
@@ -88,16 +88,16 @@ describe('a leased lock', () => {
   });
 
   it('does not revive by a renewal whose answer was waiting when the event loop was blocked', async () => {
-    const { clock, locks, process, store } = alone({ leaseMs: 900 });
+    const { clock, locks, peer, store } = alone({ leaseMs: 900 });
     const lock = await locks.acquire('k');
-    process.fault = ({ method }) => (method === 'renew' ? { replyMs: 20 } : undefined);
+    peer.fault = ({ method }) => (method === 'renew' ? { replyMs: 20 } : undefined);
     await clock.advance(310);
-    process.clock.stop();
+    peer.clock.stop();
     // The store has renewed it, and its answer is there; only nobody has heard it.
     await clock.advance(700);
     expect(await store.inspect?.('k')).toBeDefined();
     expect(lock.held).toBe(false);
-    process.clock.goOn();
+    peer.clock.goOn();
     await settle();
     expect(lock.held).toBe(false);
     expect(lock.signal.aborted).toBe(true);
@@ -127,7 +127,7 @@ describe('a leased lock', () => {
   });
 
   it('is released by disposal, which never throws', async () => {
-    const { clock, locks, process } = alone({ leaseMs: 100 });
+    const { clock, locks, peer } = alone({ leaseMs: 100 });
     const lost: unknown[] = [];
     locks.on('lost', ({ cause }) => lost.push(cause));
     {
@@ -136,11 +136,11 @@ describe('a leased lock', () => {
     }
     expect(await locks.isLocked('k')).toBe(false);
     const unreachable = await locks.acquire('k');
-    process.fault = () => 'unreachable';
+    peer.fault = () => 'unreachable';
     await unreachable[Symbol.asyncDispose]();
     expect(unreachable.held).toBe(false);
     expect(lost).toEqual([expect.objectContaining({ code: 'LOCK_UNAVAILABLE' })]);
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     await clock.advance(100);
     const over = await locks.acquire('k', { maxHoldMs: 10 });
     await clock.advance(10);

@@ -24,7 +24,7 @@ describe('the local line', () => {
   });
 
   it('is one contender in the store, whoever of it is first', async () => {
-    const { clock, locks, store, process } = alone();
+    const { clock, locks, store, peer } = alone();
     const token = await takeElsewhere(store, 'k');
     const controllers = Array.from({ length: 10 }, () => new AbortController());
     const all = controllers.map(({ signal }) => locks.acquire('k', { signal }).catch((reason) => reason));
@@ -33,14 +33,14 @@ describe('the local line', () => {
       controller.abort('gone');
       await clock.advance(1_000);
     }
-    expect(new Set(process.calls.flatMap(({ holder }) => holder ?? [])).size).toBe(1);
+    expect(new Set(peer.calls.flatMap(({ holder }) => holder ?? [])).size).toBe(1);
     await store.release('k', 'somebody else', token);
     expect((await all[9])?.held).toBe(true);
     expect(await Promise.all(all.slice(0, 9))).toEqual(Array(9).fill('gone'));
   });
 
   it('goes on with who is next, in the mode that this one wants', async () => {
-    const { clock, locks, store, process } = alone();
+    const { clock, locks, store, peer } = alone();
     const token = await takeElsewhere(store, 'k', 1e9, 'shared');
     const first = locks.acquire('k', { timeoutMs: 50 }).catch(({ code }) => code);
     const second = locks.acquire('k', { mode: 'shared' });
@@ -51,7 +51,7 @@ describe('the local line', () => {
     // Exclusive waits for the other, shared does not; and the place of the exclusive one is given up.
     expect((await second).held).toBe(true);
     expect(await store.renew('k', 'somebody else', token, 1_000)).toBe(true);
-    expect(process.calls.at(-1)).toMatchObject({ method: expect.stringMatching(/release|acquire|unwatch/) });
+    expect(peer.calls.at(-1)).toMatchObject({ method: expect.stringMatching(/release|acquire|unwatch/) });
   });
 
   it('counts those who wait, and refuses one more than maxWaiting: who only asks the store does not wait yet', async () => {
@@ -80,7 +80,7 @@ describe('the local line', () => {
   });
 
   it('refuses one that only the store’s answer makes wait, too', async () => {
-    const { clock, locks, store, process } = alone({ maxWaiting: 0 });
+    const { clock, locks, store, peer } = alone({ maxWaiting: 0 });
     const token = await takeElsewhere(store, 'k');
     await expect(locks.acquire('k')).rejects.toMatchObject({ code: 'LOCK_QUEUE_FULL', key: 'k' });
     expect(locks.stats()).toMatchObject({ waiting: 0, rejected: 1 });
@@ -88,15 +88,15 @@ describe('the local line', () => {
     await store.release('k', 'somebody else', token);
     expect(await store.inspect?.('k')).toBeUndefined();
     await (await locks.acquire('k')).release();
-    expect(process.clock.timers).toBe(1);
+    expect(peer.clock.timers).toBe(1);
     expect(await locks.tryAcquire('k')).toBeDefined();
   });
 
   it('times out on time, whatever the store is doing, and says who holds', async () => {
-    const { clock, locks, process } = alone();
+    const { clock, locks, peer } = alone();
     const mine = await locks.acquire('k', { owner: 'upload 7' });
     const behind = locks.acquire('k', { timeoutMs: 30 }).catch((error) => error);
-    process.fault = () => ({ replyMs: Number.POSITIVE_INFINITY });
+    peer.fault = () => ({ replyMs: Number.POSITIVE_INFINITY });
     const asking = locks.acquire('other', { timeoutMs: 30 }).catch((error) => error);
     await clock.advance(30);
     expect(await behind).toMatchObject({ waitedMs: 30, holder: { owner: 'upload 7', heldMs: 30 } });
@@ -137,12 +137,12 @@ describe('the local line', () => {
 describe('release', () => {
   it('is refused when the store does not answer: told by on(lost), tried once more in the background', async () => {
     for (const failures of [1, 2]) {
-      const { clock, locks, process, store } = alone({ leaseMs: 1_000 });
+      const { clock, locks, peer, store } = alone({ leaseMs: 1_000 });
       const lost: unknown[] = [];
       locks.on('lost', ({ cause }) => lost.push(cause));
       const lock = await locks.acquire('k');
       let left = failures;
-      process.fault = ({ method }) => (method === 'release' && left-- > 0 ? 'unreachable' : undefined);
+      peer.fault = ({ method }) => (method === 'release' && left-- > 0 ? 'unreachable' : undefined);
       const next = locks.acquire('k');
       await clock.advance(600);
       await expect(lock.release()).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', retryable: true });
@@ -150,7 +150,7 @@ describe('release', () => {
       // It is not ours any more, and nobody says that it was taken from us while we had it.
       expect([lock.held, lock.signal.aborted, await lock.release()]).toEqual([false, false, false]);
       await clock.advance(1);
-      expect(process.count('release')).toBe(2 - failures);
+      expect(peer.count('release')).toBe(2 - failures);
       await clock.advance(1_100);
       expect((await next).token).toBeGreaterThan(lock.token);
       await (await next).release();
@@ -175,15 +175,15 @@ describe('release', () => {
   });
 
   it('of several shared holders goes to the store with the last', async () => {
-    const { locks, process } = alone();
+    const { locks, peer } = alone();
     const shared = { mode: 'shared' } as const;
     const all = await Promise.all([locks.acquire('k', shared), locks.acquire('k', shared), locks.acquire('k', shared)]);
     for (const [i, lock] of all.entries()) {
-      expect(process.count('release')).toBe(0);
+      expect(peer.count('release')).toBe(0);
       expect(await lock.release()).toBe(true);
       expect(all.map(({ held }) => held)).toEqual([0, 1, 2].map((other) => other > i));
     }
-    expect(process.count('release')).toBe(1);
+    expect(peer.count('release')).toBe(1);
   });
 
   it('inside a listener of a loss opens nothing twice, and lets nobody in before all are told', async () => {
@@ -206,14 +206,14 @@ describe('release', () => {
 describe('a lost lease', () => {
   it('lets the next one here contend anew, without the old name', async () => {
     const world = new LeaseWorld(1, { leaseMs: 100 });
-    const [process] = world.processes as [LeaseWorld['processes'][0]];
+    const [peer] = world.processes as [LeaseWorld['processes'][0]];
     const first = world.acquire(0, 'k');
     const second = world.acquire(0, 'k', { timeoutMs: 10_000 });
     await world.check();
-    process.fault = () => 'unreachable';
+    peer.fault = () => 'unreachable';
     await world.clock.advance(100);
     expect([first.lock?.held, second.fate]).toEqual([false, 'LOCK_UNAVAILABLE']);
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     const third = world.acquire(0, 'k');
     await world.clock.advance(200);
     await world.check();

@@ -35,11 +35,11 @@ describe.each([
 describe('run', () => {
   it('gives what the task gives though the release failed, which on(lost) tells', async () => {
     for (const keys of ['k', ['a', 'b']]) {
-      const { clock, locks, process } = alone();
+      const { clock, locks, peer } = alone();
       const lost: unknown[] = [];
       locks.on('lost', ({ cause }) => lost.push(cause));
       const task = (): number => {
-        process.fault = () => 'unreachable';
+        peer.fault = () => 'unreachable';
         return 7;
       };
       const end = typeof keys === 'string' ? locks.run(keys, task) : locks.runAll(keys, task);
@@ -51,20 +51,20 @@ describe('run', () => {
   });
 
   it('never masks the task’s error by that of the release', async () => {
-    const { locks, process } = alone();
+    const { locks, peer } = alone();
     const fault = new Error('the task’s own');
     const task = (): never => {
-      process.fault = () => 'unreachable';
+      peer.fault = () => 'unreachable';
       throw fault;
     };
     await expect(locks.run('k', task)).rejects.toBe(fault);
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     await expect(locks.runAll(['a', 'b'], task)).rejects.toBe(fault);
   });
 
   it('never runs its task where the store does not answer', async () => {
-    const { locks, process } = alone();
-    process.fault = () => 'unreachable';
+    const { locks, peer } = alone();
+    peer.fault = () => 'unreachable';
     let runs = 0;
     await expect(locks.run('k', () => runs++)).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE' });
     await expect(locks.runAll(['k', 'l'], () => runs++)).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE' });
@@ -90,17 +90,17 @@ describe('a mode that the store has not', () => {
 
 describe('isLocked', () => {
   it('asks the store, unless the key is held here', async () => {
-    const { locks, store, process } = alone();
+    const { locks, store, peer } = alone();
     expect(await locks.isLocked('k')).toBe(false);
     const token = await takeElsewhere(store, 'k');
     expect(await locks.isLocked('k')).toBe(true);
     await store.release('k', 'somebody else', token);
     const lock = await locks.acquire('k');
-    const asked = process.count('inspect');
+    const asked = peer.count('inspect');
     expect(await locks.isLocked('k')).toBe(true);
-    expect(process.count('inspect')).toBe(asked);
+    expect(peer.count('inspect')).toBe(asked);
     // A release on its way is waited for.
-    process.fault = ({ method }) => (method === 'inspect' ? undefined : { requestMs: 0 });
+    peer.fault = ({ method }) => (method === 'inspect' ? undefined : { requestMs: 0 });
     const released = lock.release();
     expect(await locks.isLocked('k')).toBe(false);
     await released;
@@ -168,23 +168,23 @@ describe('acquireAll', () => {
   });
 
   it('tells of a release that the store did not answer, after trying all of them', async () => {
-    const { locks, process, store } = alone();
+    const { locks, peer, store } = alone();
     const group = await locks.acquireAll(['a', 'b', 'c']);
-    process.fault = ({ key }) => (key === 'a' ? 'unreachable' : undefined);
+    peer.fault = ({ key }) => (key === 'a' ? 'unreachable' : undefined);
     await expect(group.release()).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', key: 'a' });
     for (const key of ['b', 'c']) expect(await store.inspect?.(key)).toBeUndefined();
     const again = await locks.acquireAll(['b', 'c']);
-    process.fault = () => 'unreachable';
+    peer.fault = () => 'unreachable';
     await again[Symbol.asyncDispose]();
     expect(again.held).toBe(false);
   });
 
   it('times out on time, however long the store takes to free what it had', async () => {
-    const { clock, locks, process, store } = alone();
+    const { clock, locks, peer, store } = alone();
     await takeElsewhere(store, 'b');
     const end = locks.acquireAll(['a', 'b'], { timeoutMs: 50 }).catch((error) => error);
     await clock.advance(10);
-    process.fault = () => ({ requestMs: 1_000 });
+    peer.fault = () => ({ requestMs: 1_000 });
     await clock.advance(40);
     expect(await end).toMatchObject({ code: 'LOCK_TIMEOUT', key: 'b', waitedMs: 50 });
     await clock.advance(1_000);

@@ -43,7 +43,7 @@ describe('the options of a lease locker', () => {
   it('need a driver that is one', () => {
     const { acquire, renew, release, modes } = memoryLeases();
     for (const driver of [undefined, {}, { acquire, renew, modes }, { acquire, renew, release }]) {
-      expect(() => leaseLocker(driver as LeaseDriver)).toThrow(TypeError);
+      expect(() => leaseLocker(driver as unknown as LeaseDriver)).toThrow(TypeError);
     }
   });
 });

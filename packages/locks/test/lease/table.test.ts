@@ -51,7 +51,7 @@ const use = ({ mode, leaseMs, maxHoldMs }: { mode: LockMode; leaseMs: number; ma
 
 async function play(world: LeaseWorld, one: Step, faults: readonly (LeaseFault | undefined)[]): Promise<void> {
   const chosen = (from: Attempt[], pick: number): Attempt | undefined => from[pick % Math.max(1, from.length)];
-  const process = 'who' in one ? world.processes[one.who % world.processes.length] : undefined;
+  const peer = 'who' in one ? world.processes[one.who % world.processes.length] : undefined;
   if (one.do === 'acquire') world.acquire(one.who, one.key, { ...use(one), timeoutMs: one.timeoutMs });
   if (one.do === 'try') world.tryAcquire(one.who, one.key, use(one));
   if (one.do === 'release') void world.release(chosen(world.with('held'), one.pick));
@@ -61,10 +61,10 @@ async function play(world: LeaseWorld, one: Step, faults: readonly (LeaseFault |
     extended?.catch(({ code }) => expect(code).toMatch(/^LOCK_(LOST|UNAVAILABLE)$/));
   }
   if (one.do === 'pass') await world.clock.advance(one.ms);
-  if (one.do === 'stop') process?.clock.stop();
-  if (one.do === 'go on') process?.clock.goOn();
-  if (one.do === 'cut off' && process) process.fault = () => 'unreachable';
-  if (one.do === 'heal' && process) process.fault = ({ count }) => faults[count % Math.max(1, faults.length)];
+  if (one.do === 'stop') peer?.clock.stop();
+  if (one.do === 'go on') peer?.clock.goOn();
+  if (one.do === 'cut off' && peer) peer.fault = () => 'unreachable';
+  if (one.do === 'heal' && peer) peer.fault = ({ count }) => faults[count % Math.max(1, faults.length)];
 }
 
 const ticks = (step: fc.Arbitrary<Step>): fc.Arbitrary<Step[][]> =>
@@ -92,21 +92,21 @@ describe('several processes on one store', () => {
 
 describe('a locker', () => {
   it('keeps nothing of keys that nobody holds or wants, and no timer', async () => {
-    const { clock, locks, process } = alone({ leaseMs: 100 });
+    const { clock, locks, peer } = alone({ leaseMs: 100 });
     for (let i = 0; i < 100; i++) await locks.run(`k${i}`, () => undefined);
     await clock.advance(60);
     expect(locks.snapshot()).toEqual({ held: [], waiting: [] });
-    expect(process.clock.timers).toBe(0);
+    expect(peer.clock.timers).toBe(0);
   });
 
   it('has one timer, whatever it holds and waits for', async () => {
-    const { clock, locks, store, process } = alone({ leaseMs: 1_000 });
+    const { clock, locks, store, peer } = alone({ leaseMs: 1_000 });
     await takeElsewhere(store, 'busy');
     const all = Array.from({ length: 1_000 }, (_, i) => locks.acquire(`k${i}`));
     for (let i = 0; i < 1_000; i++) locks.acquire('busy', { timeoutMs: 1 + (i % 500) }).catch(() => undefined);
     for (let i = 0; i < 100; i++) {
       await clock.advance(7);
-      expect(process.clock.timers).toBe(1);
+      expect(peer.clock.timers).toBe(1);
     }
     expect(locks.stats()).toMatchObject({ activeLocks: 1_000, timedOut: 1_000 });
     for (const lock of all) await (await lock).release();
@@ -165,7 +165,7 @@ describe('a locker', () => {
     for (let restart = 0; restart < 5; restart++) {
       // A store that has forgotten everything goes on from its clock, which 128 grants a ms do not outrun.
       const store = memoryLeases({ clock });
-      for (let process = 0; process < 2; process++) {
+      for (let peer = 0; peer < 2; peer++) {
         const locks = leaseLocker(store, { clock, handOff: { maxGrants: 127 } });
         const tokens: number[] = [];
         await Promise.all(Array.from({ length: 127 }, () => locks.run('k', ({ token }) => void tokens.push(token))));
@@ -251,9 +251,9 @@ describe('driver answers in any order', () => {
         const inside = new Map<string, number>();
         const order: number[] = [];
         const lockers = [0, 1, 2].map(() => leaseLocker(scheduled(store, s), { clock, random: () => 0.5 }));
-        const all = tasks.map(async ({ who: process, key: on, mode: as, leaves }, i) => {
+        const all = tasks.map(async ({ who: peer, key: on, mode: as, leaves }, i) => {
           const controller = new AbortController();
-          const done = lockers[process]
+          const done = lockers[peer]
             ?.run(
               on,
               async ({ held }) => {
@@ -284,9 +284,9 @@ describe('driver answers in any order', () => {
         await s.waitIdle?.();
         for (const locks of lockers) expect(locks.snapshot()).toEqual({ held: [], waiting: [] });
         // Exclusive ones of one process on one key enter in the order in which they came.
-        for (const process of [0, 1, 2]) {
+        for (const peer of [0, 1, 2]) {
           for (const on of ['a', 'b']) {
-            const mine = order.filter((i) => tasks[i]?.who === process && tasks[i]?.key === on);
+            const mine = order.filter((i) => tasks[i]?.who === peer && tasks[i]?.key === on);
             expect(mine).toEqual([...mine].sort((x, y) => x - y));
           }
         }

@@ -4,7 +4,7 @@ import { alone, takeElsewhere } from '../lease-model.ts';
 
 describe('a waiter for a lease', () => {
   it('takes its abort listener along, however its wait ends', async () => {
-    const { clock, locks, store, process } = alone();
+    const { clock, locks, store, peer } = alone();
     const controller = new AbortController();
     const { signal } = controller;
     const listeners = countListeners(signal);
@@ -25,10 +25,10 @@ describe('a waiter for a lease', () => {
     expect(await locks.tryAcquire('busy', { signal })).toBeUndefined();
     await expect(locks.acquire('busy', { signal, timeoutMs: 0 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
     expect(listeners()).toBe(0);
-    process.fault = () => 'unreachable';
+    peer.fault = () => 'unreachable';
     await expect(locks.acquire('down', { signal })).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE' });
     expect(listeners()).toBe(0);
-    process.fault = () => undefined;
+    peer.fault = () => undefined;
     locks.acquire('busy', { signal }).catch(end);
     locks.acquireAll(['free', 'busy'], { signal }).catch(end);
     await settle();

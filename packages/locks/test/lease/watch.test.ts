@@ -88,21 +88,21 @@ describe('a watch', () => {
   });
 
   it('is kept while anybody waits for the key, and no longer', async () => {
-    const { clock, locks, store, process } = alone({ handOff: { maxGrants: 1 } });
+    const { clock, locks, store, peer } = alone({ handOff: { maxGrants: 1 } });
     const token = await takeElsewhere(store, 'k');
     const controller = new AbortController();
     const all = [locks.acquire('k'), locks.acquire('k'), locks.acquire('k', { signal: controller.signal })];
     all[2]?.catch(() => undefined);
     await settle();
-    expect([process.count('watch'), process.count('unwatch')]).toEqual([1, 0]);
+    expect([peer.count('watch'), peer.count('unwatch')]).toEqual([1, 0]);
     await store.release('k', 'somebody else', token);
     await (await all[0])?.release();
     await clock.advance(5);
-    expect([process.count('watch'), process.count('unwatch')]).toEqual([1, 0]);
+    expect([peer.count('watch'), peer.count('unwatch')]).toEqual([1, 0]);
     controller.abort();
     await settle();
-    expect([process.count('watch'), process.count('unwatch')]).toEqual([1, 1]);
+    expect([peer.count('watch'), peer.count('unwatch')]).toEqual([1, 1]);
     await (await all[1])?.release();
-    expect([process.count('watch'), process.count('unwatch')]).toEqual([1, 1]);
+    expect([peer.count('watch'), peer.count('unwatch')]).toEqual([1, 1]);
   });
 });
