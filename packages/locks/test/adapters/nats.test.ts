@@ -224,13 +224,22 @@ describe('replicas that lag behind', () => {
 });
 
 describe('a bucket that was lost and made anew', () => {
+  test('may give a new lease the very revision of an old one: the old holder leaves it alone', async () => {
+    const { bucket, driver, other } = bench();
+    const token = await take(driver, 'key', 'a');
+    bucket.wipe();
+    const next = await take(other, 'key', 'b');
+    expect(await driver.release('key', 'a', token)).toBe(false);
+    expect(await driver.renew('key', 'a', token, 60_000)).toBe(false);
+    expect(await other.renew('key', 'b', next, 60_000)).toBe(true);
+  });
+
   test('has lost its leases, says so, and an old holder can do nothing to a new one', async () => {
     const { clock, bucket, driver, other } = bench();
     const token = await take(driver, 'key', 'a');
     bucket.wipe();
     expect(await driver.renew('key', 'a', token, 60_000)).toBe(false);
     await clock.advance(1);
-    // The very revision that the old lease had.
     const next = await take(other, 'key', 'b');
     expect(next).toBeGreaterThan(token);
     expect(await driver.release('key', 'a', token)).toBe(false);
@@ -324,6 +333,14 @@ describe('errors', () => {
     expect(await ask(driver, 'key', 'a')).toEqual({ busy: true });
     await expect(driver.renew('key', 'a', token, 60_000)).rejects.toThrow('lease.key changed 10 times');
     await expect(driver.release('key', 'a', token)).rejects.toThrow('lease.key changed 10 times');
+  });
+
+  test('a call that nobody waits for any more rejects with the reason, and writes nothing', async () => {
+    const { calls, driver } = bench();
+    const reason = new Error('no longer');
+    const gone = driver.acquire('key', 'a', 60_000, { mode: 'exclusive', signal: AbortSignal.abort(reason) });
+    await expect(gone).rejects.toBe(reason);
+    expect(calls.filter((call) => call.includes('lease.'))).toEqual([]);
   });
 
   test('bad input is refused by name', () => {
