@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Clock, checkFunction, checkNumber, refuseRange, systemClock } from '@chunks/base';
+import { type Clock, checkFunction, checkNumber, checkText, refuseRange, systemClock } from '@chunks/base';
 import type { LeaseBusy, LeaseDriver, LeaseGrant, LeaseRequest, LeaseState } from '../lease-driver.ts';
 import type { LockMode } from '../types.ts';
 import { type WakeEvents, WakeHub, type WakeLine } from '../wake-hub.ts';
@@ -98,8 +98,9 @@ class NatsLeases implements LeaseDriver {
   }
 
   async acquire(key: string, holder: string, leaseMs: number, request: LeaseRequest): Promise<LeaseGrant | LeaseBusy> {
-    const subject = subjectOf(key);
-    await this.#checkTtl(leaseMs);
+    checkText('holder', holder);
+    const subject = subjectOf(checkText('key', key));
+    await this.#checkLease(leaseMs);
     for (let round = 1; round <= MAX_ROUNDS; round++) {
       request.signal.throwIfAborted();
       const lease = await this.#read(subject);
@@ -115,7 +116,7 @@ class NatsLeases implements LeaseDriver {
   }
 
   async renew(key: string, holder: string, token: number, leaseMs: number): Promise<boolean> {
-    await this.#checkTtl(leaseMs);
+    await this.#checkLease(leaseMs);
     return this.#replace(subjectOf(key), holder, token, (sentMs) => ({ token, holder, leaseMs, sentMs }));
   }
 
@@ -210,7 +211,8 @@ class NatsLeases implements LeaseDriver {
   }
 
   /** Asks once what the bucket forgets by itself. @throws RangeError when that could be a live lease, or a young token */
-  async #checkTtl(leaseMs: number): Promise<void> {
+  async #checkLease(leaseMs: number): Promise<void> {
+    checkNumber('leaseMs', leaseMs, 1);
     this.#ttlMs ??= this.#kv.status().then(({ ttl }) => ttl);
     const asked = this.#ttlMs;
     const ttlMs = await asked.catch((error: unknown) => {

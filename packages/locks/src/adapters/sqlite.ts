@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Clock, checkInteger, checkText, refuseRange, systemClock } from '@chunks/base';
+import { type Clock, checkInteger, checkNumber, checkText, refuseRange, systemClock } from '@chunks/base';
 import type { LeaseDriver } from '../lease-driver.ts';
 import { WakeHub } from '../wake-hub.ts';
 import { Transactions } from './sqlite/transactions.ts';
@@ -53,12 +53,17 @@ export function sqliteLeases(path: string, options: SqliteLeasesOptions = {}): L
     name: 'sqlite',
     modes: ['exclusive'],
     acquire: async (key, holder, leaseMs, { signal }) => {
+      checkText('key', key);
+      checkText('holder', holder);
+      checkNumber('leaseMs', leaseMs, 1);
       const answer = await transactions.run((table, nowMs) => table.acquire(key, holder, leaseMs, nowMs), signal);
       hub.heal();
       return answer;
     },
-    renew: (key, holder, token, leaseMs) =>
-      transactions.run((table, nowMs) => table.renew(key, holder, token, leaseMs, nowMs)),
+    renew: async (key, holder, token, leaseMs) => {
+      checkNumber('leaseMs', leaseMs, 1);
+      return transactions.run((table, nowMs) => table.renew(key, holder, token, leaseMs, nowMs));
+    },
     release: (key, holder, token) => transactions.run((table, nowMs) => table.release(key, holder, token, nowMs)),
     inspect: (key) => transactions.run((table, nowMs) => table.inspect(key, nowMs)),
     watch: (key, wake) => hub.watch(wakeFileOf(key), wake),

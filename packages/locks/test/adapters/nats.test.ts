@@ -343,8 +343,13 @@ describe('errors', () => {
     expect(calls.filter((call) => call.includes('lease.'))).toEqual([]);
   });
 
-  test('bad input is refused by name', () => {
-    const { kv } = bench();
+  test('bad input is refused by name, and does nothing', async () => {
+    const { bucket, calls, driver, kv } = bench();
+    await expect(ask(driver, '', 'a')).rejects.toThrow(/^key must be/);
+    await expect(ask(driver, 'key', '')).rejects.toThrow(/^holder must be/);
+    await expect(ask(driver, 'key', 'a', Number.NaN)).rejects.toThrow(/^leaseMs must be a number ≥ 1/);
+    await expect(driver.renew('key', 'a', 1, 0)).rejects.toThrow(/^leaseMs must be a number ≥ 1/);
+    expect([calls, bucket.watches]).toEqual([[], 0]);
     expect(() => natsLeases(undefined as unknown as NatsKv)).toThrow(/^kv.get must be a function/);
     expect(() => natsLeases({ ...kv, watch: 1 } as unknown as NatsKv)).toThrow(/^kv.watch must be a function/);
     expect(() => natsLeases(kv, { skewMs: -1 })).toThrow(/^skewMs must be a number ≥ 0/);

@@ -125,6 +125,16 @@ describe('the file', () => {
     await second.close?.();
   });
 
+  test('refuses bad calls by name, and does nothing', async () => {
+    const path = newPath();
+    const driver = sqliteLeases(path);
+    await expect(ask(driver, '', 'a')).rejects.toThrow(/^key must be/);
+    await expect(ask(driver, 'key', '')).rejects.toThrow(/^holder must be/);
+    await expect(ask(driver, 'key', 'a', Number.NaN)).rejects.toThrow(/^leaseMs must be a number ≥ 1/);
+    await expect(driver.renew('key', 'a', 1, 0)).rejects.toThrow(/^leaseMs must be a number ≥ 1/);
+    expect(existsSync(path)).toBe(false);
+  });
+
   test('refuses bad options by name', () => {
     expect(() => sqliteLeases('')).toThrow(/path/);
     expect(() => sqliteLeases(':memory:')).toThrow(/path must be a file/);
@@ -219,7 +229,8 @@ describe('busy, unreachable and lost are three things', () => {
   });
 
   const ownDisk = ['unshare', '-rm', 'sh', '-c', 'mount -t tmpfs -o size=256k none "$0" && exec "$@"'];
-  const hasOwnDisk = spawnSync('unshare', [...ownDisk.slice(1), folder, 'true']).status === 0;
+  const [unshare, ...options] = ownDisk as [string, ...string[]];
+  const hasOwnDisk = spawnSync(unshare, [...options, folder, 'true']).status === 0;
   test.skipIf(!hasOwnDisk)(
     'a full disk: unreachable; what was held is held, and all goes on when there is room',
     async () => {
