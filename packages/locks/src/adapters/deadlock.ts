@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Refuses the wait that would close a circle of waits, and says who holds and wants what.
  * @module

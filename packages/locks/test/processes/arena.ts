@@ -38,7 +38,7 @@ export class Arena {
   /** Writes and reads that came from a holder who had been superseded. */
   refused = 0;
   /** Codes of errors, with how often they came. */
-  readonly failures = new Map<string, number>();
+  readonly failures: Map<string, number> = new Map<string, number>();
   /** How processes ended that nobody had killed, if not in peace. */
   readonly deaths: string[] = [];
   readonly #task: ContenderTask;

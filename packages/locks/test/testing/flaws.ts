@@ -74,7 +74,7 @@ const sharedTogether = 'shared ones in line enter together';
 /** The case of a store without a line. */
 export const noLine = 'there is no line: a released key goes to whoever asks first';
 /** The cases of a driver that lacks what it can lack. */
-export const absent = [
+export const absent: readonly string[] = [
   'there is no inspect',
   'there is no watch',
   'the exclusive mode is the only one',

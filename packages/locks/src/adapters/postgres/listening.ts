@@ -21,7 +21,7 @@ interface Capable extends PostgresClient {
 }
 
 /** Ends the listening, and gives back what was borrowed for it. */
-export type StopListening = () => Promise<unknown>;
+type StopListening = () => Promise<unknown>;
 
 /** Tells the payload of every notice on the channel. */
 export type Listen = (channel: string, events: WakeEvents) => Promise<StopListening>;
