@@ -211,6 +211,7 @@ export class LeaseWorld {
   /** Holders by key and the store's token. */
   readonly grants: Map<string, string> = new Map<string, string>();
   readonly #tokens = new Map<string, { token: number; mode: LockMode }>();
+  readonly #over = new Set<Attempt>();
   // What is thrown by a listener shows elsewhere: it is kept for the next check.
   readonly #wrong: unknown[] = [];
 
@@ -263,11 +264,20 @@ export class LeaseWorld {
     return this.attempts.filter((one) => one.lock?.held && (key === undefined || one.key === key));
   }
 
+  /** Time passes and no timer runs: an event loop that is blocked. Then all that is late comes at once. */
+  async jump(ms: number): Promise<void> {
+    this.clock.jump(ms);
+    for (const one of this.with('held')) if (one.lock?.held === false) this.#over.add(one);
+    await this.clock.advance(0);
+  }
+
   /** Everything that must be so at any time. */
   async check(): Promise<void> {
     await settle();
     for (const error of this.#wrong) throw error;
+    for (const one of this.with('held')) if (one.lock?.held === false) this.#over.add(one);
     for (const one of this.held()) {
+      expect(this.#over.has(one), 'what is over does not revive').toBe(false);
       for (const other of this.held(one.key)) {
         if (one === other) continue;
         expect([one.mode, other.mode]).toEqual(['shared', 'shared']);

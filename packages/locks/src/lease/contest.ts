@@ -16,7 +16,7 @@ export class Contest {
   readonly holder: string;
   readonly mode: LockMode;
   readonly #line: LeaseLine;
-  readonly #alarm: Alarm;
+  #alarm: Alarm | undefined;
   #goOn: (() => void) | undefined;
   #isYielding = false;
   #isWoken = false;
@@ -30,7 +30,6 @@ export class Contest {
     this.#line = line;
     this.holder = holder;
     this.mode = mode;
-    this.#alarm = new Alarm(line.table.agenda, () => this.#proceed());
   }
 
   /**
@@ -132,13 +131,14 @@ export class Contest {
     table.stayAwake(1);
     await new Promise<void>((goOn) => {
       this.#goOn = goOn;
+      this.#alarm ??= new Alarm(table.agenda, () => this.#proceed());
       this.#alarm.set(nowMs + ms, nowMs);
     });
     table.stayAwake(-1);
   }
 
   #proceed(): void {
-    this.#alarm.clear();
+    this.#alarm?.clear();
     this.#goOn?.();
     this.#goOn = undefined;
   }

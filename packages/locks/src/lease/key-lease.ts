@@ -110,8 +110,7 @@ export class KeyLease {
   }
 
   /** Whether the hold is still ours; takes it away when it is over, though no timer has come yet. */
-  keeps(hold: LeasedHold): boolean {
-    const nowMs = this.line.table.catchUp();
+  keeps(hold: LeasedHold, nowMs: number = this.line.table.catchUp()): boolean {
     // A timer that is at work may not have come to this one yet.
     if (hold.state === 'held' && nowMs >= hold.expiresAtMs) this.#ring(nowMs);
     return hold.state === 'held';
@@ -140,7 +139,7 @@ export class KeyLease {
     if (!this.isLive) return;
     if (this.#renewal === undefined && nowMs >= this.#nextStepMs()) void this.#renew(1).catch(() => undefined);
     this.#arm(nowMs);
-    if (over.length > 0) this.line.pump();
+    if (over.length > 0) this.line.pump(nowMs);
   }
 
   #arm(nowMs: number): void {
@@ -183,9 +182,8 @@ export class KeyLease {
   }
 
   #answered(answer: LeaseRenewal, sentMs: number, askedMs: number): void {
-    const nowMs = this.line.table.catchUp();
     // However late timers are, nothing revives: the deadline came first.
-    if (this.isLive && nowMs >= this.deadlineMs) this.#ring(nowMs);
+    const nowMs = this.line.table.catchUp();
     if (this.#state === 'given up' && answer !== false) this.line.table.letGo(this.line.key, this.holder, this.token);
     if (!this.isLive) return;
     if (answer === false) {
@@ -210,7 +208,7 @@ export class KeyLease {
   #loseAll(nowMs: number, isExpired: boolean, cause: unknown): void {
     this.#alarm.clear();
     this.#lose([...this.holds], nowMs, isExpired, cause);
-    this.line.ended(this);
+    this.line.ended(this, nowMs);
   }
 
   #lose(holds: readonly LeasedHold[], nowMs: number, isExpired: boolean, cause: unknown): void {

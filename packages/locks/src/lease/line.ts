@@ -21,7 +21,7 @@ export class LeaseLine {
   readonly table: LeaseTable;
   readonly key: string;
   readonly waiters: LinkedList<LeaseWaiter> = new LinkedList<LeaseWaiter>();
-  readonly watch: KeyWatch;
+  #watch: KeyWatch | undefined;
   #lease: KeyLease | undefined;
   #contest: Contest | undefined;
   /** A lease on its way back to the store. */
@@ -32,7 +32,12 @@ export class LeaseLine {
   constructor(table: LeaseTable, key: string) {
     this.table = table;
     this.key = key;
-    this.watch = new KeyWatch(table.store.driver, key, () => this.wake());
+  }
+
+  /** Made when somebody has to wait for another process. */
+  get watch(): KeyWatch {
+    this.#watch ??= new KeyWatch(this.table.store.driver, this.key, () => this.wake());
+    return this.#watch;
   }
 
   /** Those who are in. */
@@ -65,7 +70,7 @@ export class LeaseLine {
       if (dueMs !== Number.POSITIVE_INFINITY) this.table.agenda.add(waiter, dueMs, nowMs);
       if (!isFirst) this.table.telemetry.onQueued(waiter);
     }
-    this.pump();
+    this.pump(nowMs);
   }
 
   /** Somebody else has the key: who is first learns that it has to wait, and goes if it will not. */
@@ -90,15 +95,16 @@ export class LeaseLine {
   }
 
   abort(waiter: LeaseWaiter): void {
+    const nowMs = this.table.clock.now();
     this.unlink(waiter);
-    this.#aborted(waiter, this.table.clock.now());
-    this.pump();
+    this.#aborted(waiter, nowMs);
+    this.pump(nowMs);
   }
 
   /** For a waiter that has left already. */
   timeOut(waiter: LeaseWaiter, nowMs: number): void {
     this.#timedOut(waiter, nowMs);
-    this.pump();
+    this.pump(nowMs);
   }
 
   /** Nobody who waits will be let in. */
@@ -107,33 +113,32 @@ export class LeaseLine {
     const waiters = [...this.waiters];
     for (const waiter of waiters) this.unlink(waiter);
     for (const waiter of waiters) this.#refuse(waiter, reason());
-    this.pump();
+    this.pump(this.table.clock.now());
   }
 
   /** `false`: it was not ours any more, and nothing was opened. */
   async release(hold: LeasedHold): Promise<boolean> {
     const { lease } = hold;
-    if (!lease.keeps(hold)) return false;
-    const nowMs = this.table.clock.now();
+    const nowMs = this.table.catchUp();
+    if (!lease.keeps(hold, nowMs)) return false;
     hold.state = 'released';
     lease.holds.delete(hold);
     const next = this.waiters.first;
     const goesOn = lease.holds.size > 0 || (next !== undefined && lease.admits(next.terms.mode, nowMs));
     if (!goesOn) return this.#giveBack(lease, nowMs, hold);
     this.table.telemetry.onReleased(hold, nowMs);
-    this.pump();
+    this.pump(nowMs);
     return true;
   }
 
   /** The lease is lost to all who were in. */
-  ended(lease: KeyLease): void {
+  ended(lease: KeyLease, nowMs: number): void {
     if (this.#lease === lease) this.#lease = undefined;
-    this.pump();
+    this.pump(nowMs);
   }
 
   /** Does what is to be done as things stand now. */
-  pump(): void {
-    const nowMs = this.table.clock.now();
+  pump(nowMs: number): void {
     for (let next = this.waiters.first; next !== undefined; next = this.waiters.first) {
       if (!this.#lease?.admits(next.terms.mode, nowMs)) break;
       this.unlink(next);
@@ -143,7 +148,7 @@ export class LeaseLine {
     }
     if (this.#lease?.isIdle) void this.#giveBack(this.#lease, nowMs).catch(() => undefined);
     this.#contest?.reconsider();
-    if (this.waiters.first === undefined) this.watch.close();
+    if (this.waiters.first === undefined) this.#watch?.close();
     if (this.#lease !== undefined || this.#contest !== undefined || this.#leaving !== undefined) return;
     if (this.waiters.first !== undefined) this.#contend(this.waiters.first);
     else this.table.forget(this);
@@ -164,10 +169,10 @@ export class LeaseLine {
   }
 
   #over(won: WonLease | undefined): void {
-    this.table.catchUp();
+    const nowMs = this.table.catchUp();
     this.#contest = undefined;
     if (won !== undefined) this.#lease = new KeyLease(this, won);
-    this.pump();
+    this.pump(nowMs);
   }
 
   #grant(lease: KeyLease, waiter: LeaseWaiter, nowMs: number): void {
@@ -195,18 +200,18 @@ export class LeaseLine {
     try {
       const wasOurs = await release();
       // Time for a message about the release to reach the others, and for their questions to reach the store.
-      const tookMs = clock.now() - nowMs + 1;
-      if (isUsedUp) this.#yieldMs = store.driver.watch === undefined ? settings.pollMaxMs : tookMs;
+      const tookMs = clock.now() - nowMs;
+      if (isUsedUp) this.#yieldMs = store.driver.watch === undefined ? settings.pollMaxMs : tookMs + 1;
       if (hold !== undefined && wasOurs) telemetry.onReleased(hold, nowMs);
       if (hold !== undefined && !wasOurs) this.#foundLost(hold);
-      this.#left();
+      this.#left(nowMs + tookMs);
       return wasOurs;
     } catch (error) {
       if (hold !== undefined) telemetry.onLost(hold, clock.now(), error);
       // Nobody asks for the key meanwhile: our own ghost would only be in the way.
       void release()
         .catch(() => undefined)
-        .then(() => this.#left());
+        .then(() => this.#left(clock.now()));
       throw error;
     }
   }
@@ -218,10 +223,10 @@ export class LeaseLine {
     this.table.telemetry.onLost(hold, this.table.clock.now(), reason);
   }
 
-  #left(): void {
+  #left(nowMs: number): void {
     this.#leaving = undefined;
     if (this.waiters.first === undefined) this.#yieldMs = 0;
-    this.pump();
+    this.pump(nowMs);
   }
 
   /** Whether there is room for one more who waits. */

@@ -66,7 +66,7 @@ class LeasedLocks implements LeaseLocker {
   async acquire(key: string, options?: AcquireOptions): Promise<LeasedLock> {
     checkText('key', key);
     const terms = this.#terms(key, options);
-    return this.#retrying(key, options, () => this.#acquire(key, terms));
+    return this.#retrying(key, options, () => this.#enter(key, terms));
   }
 
   async tryAcquire(key: string, options?: TryOptions): Promise<LeasedLock | undefined> {
@@ -83,7 +83,7 @@ class LeasedLocks implements LeaseLocker {
     const sorted = checkKeys(keys);
     const [first = ''] = sorted;
     const terms = this.#terms(first, options);
-    return this.#retrying(first, options, () => this.#acquireAll(sorted, terms));
+    return this.#retrying(first, options, () => this.#enterAll(sorted, terms));
   }
 
   async runAll<T>(
@@ -145,14 +145,14 @@ class LeasedLocks implements LeaseLocker {
     return terms;
   }
 
-  async #acquire(key: string, terms: Terms, sinceMs?: number): Promise<LeasedHold> {
+  #enter(key: string, terms: Terms, sinceMs?: number): Promise<LeasedHold> {
     const patience: Patience = terms.timeoutMs === 0 ? 'once' : 'wait';
     // Only a try resolves to nothing.
-    return (await this.#table.acquire(key, terms, patience, sinceMs)) as LeasedHold;
+    return this.#table.acquire(key, terms, patience, sinceMs) as Promise<LeasedHold>;
   }
 
   /** Members live for as long as the others are waited for; when one is lost all the same, there is nothing to wait for. */
-  async #acquireAll(keys: readonly string[], terms: Terms): Promise<JointLocks<LeasedHold>> {
+  async #enterAll(keys: readonly string[], terms: Terms): Promise<JointLocks<LeasedHold>> {
     const sinceMs = this.#table.admission(keys[0] ?? '', terms.signal);
     const ended = new AbortController();
     const unlink = onAbort(terms.signal, () => ended.abort(terms.signal?.reason));
@@ -160,7 +160,7 @@ class LeasedLocks implements LeaseLocker {
     const holds: LeasedHold[] = [];
     try {
       for (const key of keys) {
-        const hold = await this.#acquire(key, endless, sinceMs);
+        const hold = await this.#enter(key, endless, sinceMs);
         holds.push(hold);
         onAbort(hold.signal, () => ended.abort(hold.signal.reason));
       }
@@ -180,6 +180,7 @@ class LeasedLocks implements LeaseLocker {
   #retrying<T>(key: string, options: AcquireOptions | undefined, attempt: () => Promise<T>): Promise<T> {
     const { retry, signal } = options ?? {};
     if (retry === undefined) return attempt();
-    return retrying(retry, this.#settings.random, (ms) => this.#table.pause(key, ms, signal), attempt);
+    const pause = (ms: number): Promise<void> => this.#table.pause(key, ms, signal);
+    return retrying(retry, this.#settings.random, pause, async () => attempt());
   }
 }

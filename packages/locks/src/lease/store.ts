@@ -1,6 +1,6 @@
 import type { Agenda } from '../agenda.ts';
 import { LockUnavailableError } from '../errors.ts';
-import type { LeaseBusy, LeaseDriver, LeaseGrant, LeaseRenewal, LeaseState } from '../lease-driver.ts';
+import type { LeaseBusy, LeaseDriver, LeaseGrant, LeaseRenewal, LeaseRequest, LeaseState } from '../lease-driver.ts';
 import type { LockMode } from '../types.ts';
 import { Alarm } from './alarm.ts';
 import { GRANTS_PER_TOKEN, type LeaseSettings } from './settings.ts';
@@ -26,10 +26,38 @@ const isState: IsAnswer<LeaseState | undefined> = (answer): answer is LeaseState
 interface Question<T> {
   readonly key: string;
   readonly limitMs: number;
-  readonly send: (signal: AbortSignal) => Promise<T>;
   readonly isAnswer: IsAnswer<T>;
   /** An answer after the question was given up. */
-  readonly onLate?: (answer: T) => void;
+  readonly onLate?: ((answer: T) => void) | undefined;
+  send(call: Call): Promise<T>;
+}
+
+/** One call on its way. Its signal is made when a driver asks for it: most have no use for one. */
+class Call implements LeaseRequest {
+  readonly mode: LockMode;
+  #late: DOMException | undefined;
+  #controller: AbortController | undefined;
+
+  constructor(mode: LockMode) {
+    this.mode = mode;
+  }
+
+  get isGivenUp(): boolean {
+    return this.#late !== undefined;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#late !== undefined) this.#controller.abort(this.#late);
+    }
+    return this.#controller.signal;
+  }
+
+  giveUp(late: DOMException): void {
+    this.#late = late;
+    this.#controller?.abort(late);
+  }
 }
 
 /**
@@ -54,9 +82,8 @@ export class LeaseStore {
     mode: LockMode,
     onLate: (answer: LeaseGrant | LeaseBusy) => void,
   ): Promise<LeaseGrant | LeaseBusy> {
-    const send = (signal: AbortSignal): Promise<LeaseGrant | LeaseBusy> =>
-      this.driver.acquire(key, holder, leaseMs, { mode, signal });
-    return this.#ask({ key, limitMs: leaseMs / 2, send, isAnswer: isGrantOrBusy, onLate });
+    const send = (call: Call): Promise<LeaseGrant | LeaseBusy> => this.driver.acquire(key, holder, leaseMs, call);
+    return this.#ask({ key, limitMs: leaseMs / 2, send, isAnswer: isGrantOrBusy, onLate }, mode);
   }
 
   renew(
@@ -83,11 +110,11 @@ export class LeaseStore {
     return (await this.#ask({ key, limitMs: Number.POSITIVE_INFINITY, send, isAnswer: isState })) !== undefined;
   }
 
-  #ask<T>({ key, limitMs, send, isAnswer, onLate }: Question<T>): Promise<T> {
+  #ask<T>({ key, limitMs, send, isAnswer, onLate }: Question<T>, mode: LockMode = 'exclusive'): Promise<T> {
     const { clock, requestTimeoutMs } = this.#settings;
     const waitMs = Math.min(limitMs, requestTimeoutMs);
     return new Promise((resolve, reject) => {
-      const gaveUp = new AbortController();
+      const call = new Call(mode);
       const fail = (cause: unknown): void => {
         limit.clear();
         reject(new LockUnavailableError(key, this.driver.name, cause));
@@ -95,17 +122,24 @@ export class LeaseStore {
       const limit = new Alarm(this.#agenda, () => {
         const late = new DOMException(`no answer within ${waitMs} ms`, 'TimeoutError');
         fail(late);
-        gaveUp.abort(late);
+        call.giveUp(late);
       });
       const nowMs = clock.now();
       limit.set(nowMs + waitMs, nowMs);
-      // A driver that throws instead of rejecting is no different.
-      new Promise<T>((answered) => answered(send(gaveUp.signal))).then((answer) => {
-        if (!isAnswer(answer)) return fail(new TypeError(`not an answer: ${Object.prototype.toString.call(answer)}`));
-        if (gaveUp.signal.aborted) return onLate?.(answer);
-        limit.clear();
-        resolve(answer);
-      }, fail);
+      const answered = (answer: T): void => {
+        if (!isAnswer(answer)) fail(new TypeError(`not an answer: ${Object.prototype.toString.call(answer)}`));
+        else if (call.isGivenUp) onLate?.(answer);
+        else {
+          limit.clear();
+          resolve(answer);
+        }
+      };
+      try {
+        Promise.resolve(send(call)).then(answered, fail);
+      } catch (error) {
+        // A driver that throws instead of rejecting is no different.
+        fail(error);
+      }
     });
   }
 }

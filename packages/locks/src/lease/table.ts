@@ -46,10 +46,10 @@ export class LeaseTable {
   }
 
   /**
-   * The lock, or `undefined` from a mere try.
+   * The lock, or `undefined` from a mere try. @throws as {@link admission}
    * @param since when the wait began, where this is not the first step of it
    */
-  async acquire(key: string, terms: Terms, patience: Patience, since?: number): Promise<LeasedHold | undefined> {
+  acquire(key: string, terms: Terms, patience: Patience, since?: number): Promise<LeasedHold | undefined> {
     const nowMs = this.admission(key, terms.signal);
     return new Promise((resolve, reject) => {
       const line = this.lines.get(key) ?? new LeaseLine(this, key);

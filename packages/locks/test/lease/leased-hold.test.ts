@@ -106,6 +106,17 @@ describe('a leased lock', () => {
     expect(await store.inspect?.('k')).toBeUndefined();
   });
 
+  it('does not revive when that answer comes before the timers, all of which are late', async () => {
+    const { clock, locks, peer } = alone({ leaseMs: 900 });
+    const lock = await locks.acquire('k');
+    peer.fault = ({ method }) => (method === 'renew' ? { replyMs: 20 } : undefined);
+    await clock.advance(310);
+    clock.jump(700);
+    expect(lock.held).toBe(false);
+    await clock.advance(0);
+    expect([lock.held, lock.signal.aborted]).toEqual([false, true]);
+  });
+
   it('aborts its signal before anybody else in any process gets the key, with a higher token', async () => {
     const world = new LeaseWorld(2, { leaseMs: 100 });
     const [here, there] = world.processes as [LeaseWorld['processes'][0], LeaseWorld['processes'][0]];

@@ -30,6 +30,7 @@ const wild = fc.oneof(
   { weight: 18, arbitrary: calm },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('stop'), who }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('go on'), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('jump'), ms }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cut off'), who }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('heal'), who }) },
 );
@@ -61,6 +62,7 @@ async function play(world: LeaseWorld, one: Step, faults: readonly (LeaseFault |
     extended?.catch(({ code }) => expect(code).toMatch(/^LOCK_(LOST|UNAVAILABLE)$/));
   }
   if (one.do === 'pass') await world.clock.advance(one.ms);
+  if (one.do === 'jump') await world.jump(one.ms);
   if (one.do === 'stop') peer?.clock.stop();
   if (one.do === 'go on') peer?.clock.goOn();
   if (one.do === 'cut off' && peer) peer.fault = () => 'unreachable';
