@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The locker that a tus server takes, over any locker of this package.
  * @module
