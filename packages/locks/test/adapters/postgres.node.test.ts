@@ -296,6 +296,10 @@ describeWith('postgres', 'what postgresLeases says and keeps', () => {
     // As when the clock was set back by an hour.
     await pool.query(`UPDATE ${table} SET token = token + 3600000 WHERE key = 'ahead'`);
     expect(await take(driver, 'ahead', 'b')).toBe(token + 3_600_001);
+    await driver.release('ahead', 'b', token + 3_600_001);
+    // As when the row came from a backup.
+    await pool.query(`UPDATE ${table} SET token = 5 WHERE key = 'ahead'`);
+    expect(await take(driver, 'ahead', 'c')).toBeGreaterThanOrEqual(token);
   });
 
   it('rows go a day after their token, and stay while they are held or watched', async () => {

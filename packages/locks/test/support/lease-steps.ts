@@ -4,8 +4,12 @@ import { expect } from 'vitest';
 
 export const LONG_MS = 60_000;
 
-/** Real time, because a real server keeps it. */
-export const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Real time, because a real server keeps it. At least so much by the wall clock, which timers may be early by. */
+export async function pass(ms: number): Promise<void> {
+  const untilMs = Date.now() + ms;
+  do await new Promise((resolve) => setTimeout(resolve, untilMs - Date.now()));
+  while (Date.now() < untilMs);
+}
 
 export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let i = 0; i < 1_000; i++) {

@@ -92,8 +92,6 @@ export function listeningOf(client: PostgresClient): Listen | undefined {
   if (connect === undefined || !isPool(client) || options?.max === 1) return undefined;
   return async (channel, events) => {
     const lent = await connect.call(client);
-    // Never taken off: an error event without a listener ends the process.
-    lent.on?.('error', ignore);
     // Closed and not put back: whoever borrowed it next would be told of our releases.
     return listenOn(lent, channel, events, () => lent.release(true));
   };
