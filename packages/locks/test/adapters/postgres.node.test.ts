@@ -507,6 +507,29 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
     expect(await takeInTheEnd(other, 'theirs', 'b')).toBe(theirs);
   });
 
+  it('through the locker they are LOCK_TIMEOUT, LOCK_LOST and LOCK_UNAVAILABLE', async () => {
+    const [mine, theirs] = [leaseLocker(await connect()), leaseLocker(await connect())];
+    const lock = await theirs.acquire('key');
+    await expect(mine.acquire('key', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+    await query('TRUNCATE chunks_locks');
+    await expect(lock.extend()).rejects.toMatchObject({ code: 'LOCK_LOST' });
+    expect(lock.held).toBe(false);
+    await server.kill();
+    await expect(mine.acquire('key')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', cause: expect.any(Error) });
+    await server.start();
+    await until(
+      () =>
+        mine
+          .run('key', () => true)
+          .catch((error: { code?: string }) => {
+            expect(error.code).toBe('LOCK_UNAVAILABLE');
+            return false;
+          }),
+      'a lock after the outage',
+    );
+    await Promise.all([mine.close(), theirs.close()]);
+  });
+
   it('a table that was emptied means lost, and tokens still rise', async () => {
     const driver = await connect();
     const token = await take(driver, 'emptied', 'a');

@@ -469,6 +469,34 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     );
   });
 
+  it.each(both)(
+    'through the locker they are LOCK_TIMEOUT, LOCK_LOST and LOCK_UNAVAILABLE, with %s',
+    async (_, open) => {
+      const [mine, theirs] = [leaseLocker(await connect(open)), leaseLocker(await connect())];
+      const lock = await theirs.acquire('key');
+      await expect(mine.acquire('key', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+      const admin = new Redis(server.port);
+      await admin.flushall();
+      admin.disconnect();
+      await expect(lock.extend()).rejects.toMatchObject({ code: 'LOCK_LOST' });
+      expect(lock.held).toBe(false);
+      await server.kill();
+      await expect(mine.acquire('key')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', cause: expect.any(Error) });
+      await server.start();
+      await until(
+        () =>
+          mine
+            .run('key', () => true)
+            .catch((error: { code?: string }) => {
+              expect(error.code).toBe('LOCK_UNAVAILABLE');
+              return false;
+            }),
+        'a lock after the outage',
+      );
+      await Promise.all([mine.close(), theirs.close()]);
+    },
+  );
+
   it('after FLUSHALL no lease is left, and tokens still rise', async () => {
     const driver = await connect();
     const token = await take(driver, 'flushed', 'a');
