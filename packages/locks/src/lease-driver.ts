@@ -3,7 +3,7 @@ import type { LockMode } from './types.ts';
 /** How a lease is asked for. */
 export interface LeaseRequest {
   readonly mode: LockMode;
-  /** Aborted when nobody waits for the answer any more. A driver may reject with its reason, or go on. */
+  /** Aborted when the locker has given the call up (`requestTimeoutMs`). A driver may reject with its reason, or go on. */
   readonly signal: AbortSignal;
 }
 
@@ -36,8 +36,8 @@ export interface LeaseState {
 }
 
 /**
- * What a store has to do so that {@link leaseLocker} can keep leases in it: five short calls, each one atomic step at
- * the store. Where the store has a clock of its own, leases are counted by that.
+ * What a store has to do so that {@link leaseLocker} can keep leases in it: three short calls, each one atomic step
+ * at the store, and three more where it can. Where the store has a clock of its own, leases are counted by that.
  *
  * A call that rejects means "no answer": the locker then tries again, or says LOCK_UNAVAILABLE. So a driver never
  * reports `busy` or a free key for an error, and never tries again by itself. Keys are any text but the empty one,
@@ -46,7 +46,10 @@ export interface LeaseState {
 export interface LeaseDriver {
   /** For people, in errors. */
   readonly name: string;
-  /** What `acquire` can do; the locker refuses other modes before it calls. */
+  /**
+   * What `acquire` can do; the locker refuses other modes before it calls. A store with shared leases says in `renew` when
+   * others wait: otherwise those who come to share could keep an exclusive one out for ever.
+   */
   readonly modes: readonly LockMode[];
   /**
    * Takes the key if it is free, for `leaseMs`. Asked again by the holder itself — an answer may have been lost — it

@@ -233,7 +233,7 @@ export interface LeaseLockerOptions extends LockerOptions {
   poll?: { minMs: number; maxMs: number } | undefined;
   /**
    * A live lease goes from one waiter of this process to the next without the store: this many grants, 1 to 127, or for
-   * half the lease, whichever ends first. Then other processes get their turn.
+   * half the lease, whichever ends first, or until the store says that others wait. Then other processes get their turn.
    * @default { maxGrants: 64 }
    */
   handOff?: { maxGrants: number } | undefined;

@@ -76,7 +76,8 @@ export class KeyLease {
     if (this.#telling > 0 || !this.isLive || nowMs >= this.deadlineMs) return false;
     if (this.mode === 'shared' && mode !== 'shared') return false;
     const [first] = this.holds;
-    if (first !== undefined && !(first.mode === 'shared' && mode === 'shared')) return false;
+    // Who shares may be in for long: those who come later join unless somebody elsewhere waits for all of them to go.
+    if (first !== undefined) return first.mode === 'shared' && mode === 'shared' && !this.#isContended;
     return this.#grants === 0 || !this.isUsedUp(nowMs);
   }
 

@@ -225,7 +225,8 @@ export class LeaseLine {
 
   #left(nowMs: number): void {
     this.#leaving = undefined;
-    if (this.waiters.first === undefined) this.#yieldMs = 0;
+    // A try asks once, and now.
+    if (this.waiters.first?.patience !== 'wait') this.#yieldMs = 0;
     this.pump(nowMs);
   }
 

@@ -198,21 +198,28 @@ describe('hand-off', () => {
     await (await second).release();
   });
 
-  it('lets shared ones in together under one token, and new ones only as long as it lasts', async () => {
-    const { clock, locks, calls } = alone({ leaseMs: 1_000 });
+  it('lets shared ones in together under one token, as long as nobody elsewhere waits for them to go', async () => {
+    const { clock, locks, store, calls } = alone({ leaseMs: 900 });
     const shared = { mode: 'shared', maxHoldMs: 1e6 } as const;
     const [a, b] = await Promise.all([locks.acquire('k', shared), locks.acquire('k', shared)]);
-    await clock.advance(499);
+    await clock.advance(5_000);
     const c = await locks.acquire('k', shared);
     expect([b.token, c.token]).toEqual([a.token, a.token]);
-    await clock.advance(1);
-    // From here on others could wait for ever behind those who keep coming.
+    const writer = () =>
+      store.acquire('k', 'writer', 1_000, { mode: 'exclusive', signal: new AbortController().signal });
+    expect(await writer()).toMatchObject({ busy: true, queued: true });
+    // It is the next renewal that tells.
+    await clock.advance(300);
     expect(await locks.tryAcquire('k', shared)).toBeUndefined();
     const later = locks.acquire('k', shared);
     for (const lock of [a, b, c]) expect(await lock.release()).toBe(true);
-    await clock.advance(1);
-    expect((await later).token).toBeGreaterThan(a.token);
-    expect(calls.filter(({ method }) => method === 'acquire')).toHaveLength(2);
+    const { token } = (await writer()) as { token: number };
+    expect(token).toBeGreaterThan(Math.floor(a.token / 128));
+    await clock.advance(10);
+    expect(await store.release('k', 'writer', token)).toBe(true);
+    await clock.advance(10);
+    expect((await later).token).toBeGreaterThan(token * 128);
+    expect(new Set(calls.map(({ holder }) => holder).filter(Boolean)).size).toBe(2);
     await (await later).release();
   });
 
