@@ -122,6 +122,18 @@ describe.each(NAMES)('@chunks/%s, packed', { timeout: 120_000 }, (name) => {
   });
 });
 
+test('an error has one class, whichever subpath it comes from', () => {
+  const app = install('classes', [tarballs.locks]);
+  const script = `
+    import { isLockError, LockUnavailableError } from '@chunks/locks';
+    import { leaseLocker } from '@chunks/locks/lease';
+    const absent = async () => { throw new Error('nobody there'); };
+    const driver = { name: 'absent', modes: ['exclusive'], acquire: absent, renew: absent, release: absent };
+    const error = await leaseLocker(driver).acquire('k').catch((reason) => reason);
+    console.log(isLockError(error), error instanceof LockUnavailableError, error.code);`;
+  expect(run(process.execPath, ['--input-type=module', '-e', script], app)).toBe('true true LOCK_UNAVAILABLE\n');
+});
+
 test('the root README’s first example compiles and runs on the packed packages', { timeout: 120_000 }, () => {
   const app = install('all', Object.values(tarballs));
   writeFileSync(path.join(app, 'example.ts'), firstExample(path.join(root, 'README.md')));

@@ -16,3 +16,4 @@ export * from './http/range-response.ts';
 export * from './linked-list.ts';
 export * from './range-set.ts';
 export * from './types.ts';
+export { VirtualClock } from './virtual-clock.ts';

@@ -4,7 +4,7 @@
  * the test says.
  * @module
  */
-export { VirtualClock } from '@chunks/base/testing';
+export { VirtualClock } from '@chunks/base';
 export {
   type ConditionalPutFront,
   type ConditionalPutFrontOptions,
