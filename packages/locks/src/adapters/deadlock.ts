@@ -1,5 +1,4 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Refuses the wait that would close a circle of waits, and says who holds and wants what.
  * @module

@@ -1,5 +1,4 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Tells `node:diagnostics_channel` what a locker does, for logs, metrics and tracing that know nothing of it.
  * @module
