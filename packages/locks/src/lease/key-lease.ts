@@ -78,14 +78,14 @@ export class KeyLease {
     const [first] = this.holds;
     // Who shares may be in for long: those who come later join unless somebody elsewhere waits for all of them to go.
     if (first !== undefined) return first.mode === 'shared' && mode === 'shared' && !this.#isContended;
-    return this.#grants === 0 || !this.isUsedUp(nowMs);
+    // A shared lease is part of a phase that other processes are in, too: its token cannot be counted up here.
+    return this.#grants === 0 || (this.mode === 'exclusive' && !this.isUsedUp(nowMs));
   }
 
   enter({ terms, sinceMs }: LeaseWaiter, nowMs: number): LeasedHold {
     const [first] = this.holds;
-    // Those who share are one phase with one token; a shared lease is part of a phase that other processes are in, too.
-    const grant = this.mode === 'shared' ? 0 : this.#grants;
-    const token = first?.token ?? this.token * GRANTS_PER_TOKEN + grant;
+    // Those who share are one phase with one token.
+    const token = first?.token ?? this.token * GRANTS_PER_TOKEN + this.#grants;
     if (first === undefined) this.#grants++;
     const hold = new LeasedHold(this, terms, token, nowMs, nowMs - sinceMs);
     this.holds.add(hold);

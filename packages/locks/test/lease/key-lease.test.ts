@@ -223,6 +223,18 @@ describe('hand-off', () => {
     await (await later).release();
   });
 
+  it('gives a new shared phase no token of one that was lost', async () => {
+    const { clock, locks } = alone();
+    const lost = await locks.acquire('k', { mode: 'shared', maxHoldMs: 50 });
+    locks.acquire('k', { timeoutMs: 50 }).catch(() => undefined);
+    const next = locks.acquire('k', { mode: 'shared' });
+    // The one between goes in the very moment in which the first one is over.
+    await clock.advance(60);
+    expect(lost.held).toBe(false);
+    expect((await next).token).toBeGreaterThan(lost.token);
+    await (await next).release();
+  });
+
   it('serves a shared waiter under an exclusive lease, and an exclusive one under no shared lease', async () => {
     const { clock, locks, calls } = alone();
     const first = await locks.acquire('k');

@@ -90,7 +90,7 @@ describe('a mode that the store has not', () => {
 
 describe('isLocked', () => {
   it('asks the store, unless the key is held here', async () => {
-    const { locks, store, peer } = alone();
+    const { clock, locks, store, peer } = alone();
     expect(await locks.isLocked('k')).toBe(false);
     const token = await takeElsewhere(store, 'k');
     expect(await locks.isLocked('k')).toBe(true);
@@ -100,10 +100,12 @@ describe('isLocked', () => {
     expect(await locks.isLocked('k')).toBe(true);
     expect(peer.count('inspect')).toBe(asked);
     // A release on its way is waited for.
-    peer.fault = ({ method }) => (method === 'inspect' ? undefined : { requestMs: 0 });
+    peer.fault = ({ method }) => (method === 'release' ? { requestMs: 20 } : undefined);
     const released = lock.release();
-    expect(await locks.isLocked('k')).toBe(false);
-    await released;
+    const answer = locks.isLocked('k');
+    await clock.advance(20);
+    expect(await answer).toBe(false);
+    expect(await released).toBe(true);
   });
 
   it('knows of this process alone where the driver cannot tell', async () => {
