@@ -174,6 +174,18 @@ describe('release', () => {
     expect(locks.stats()).toMatchObject({ lost: 1, released: 0 });
   });
 
+  it('on its way is waited for by a try, which then asks at once', async () => {
+    const { clock, locks, peer } = alone({ handOff: { maxGrants: 1 } });
+    const lock = await locks.acquire('k');
+    peer.fault = ({ method }) => (method === 'release' ? { replyMs: 10 } : undefined);
+    const released = lock.release();
+    const tried = locks.tryAcquire('k');
+    await clock.advance(10);
+    expect(peer.count('acquire')).toBe(2);
+    expect((await tried)?.held).toBe(true);
+    expect(await released).toBe(true);
+  });
+
   it('of several shared holders goes to the store with the last', async () => {
     const { locks, peer } = alone();
     const shared = { mode: 'shared' } as const;
@@ -189,17 +201,21 @@ describe('release', () => {
   it('inside a listener of a loss opens nothing twice, and lets nobody in before all are told', async () => {
     const { clock, locks } = alone({ leaseMs: 100 });
     const shared = { mode: 'shared', maxHoldMs: 20 } as const;
-    const all = await Promise.all([locks.acquire('k', shared), locks.acquire('k', shared), locks.acquire('k', shared)]);
+    // Under an exclusive lease, which could serve anybody who comes next.
+    const first = await locks.acquire('k');
+    const sharing = Promise.all([locks.acquire('k', shared), locks.acquire('k', shared), locks.acquire('k', shared)]);
+    await first.release();
+    const all = await sharing;
     const log: string[] = [];
     locks.on('acquired', () => log.push('in'));
     for (const [i, lock] of all.entries()) {
       lock.signal.addEventListener('abort', () => {
         log.push(`lost ${i}, held ${all.filter(({ held }) => held).length}`);
         for (const one of all) void one.release().then((was) => was && log.push('released'));
-        locks.acquire('k').catch(() => undefined);
+        if (i === 0) locks.acquire('k').catch(() => undefined);
       });
     }
-    await clock.advance(30);
+    await clock.advance(25);
     expect(log).toEqual(['lost 0, held 0', 'lost 1, held 0', 'lost 2, held 0', 'in']);
   });
 });
