@@ -2,6 +2,8 @@ import { type Clock, type Deferred, deferred, type MaybePromise } from '@chunks/
 
 // Who is woken and loses the race watches again at once: subscribing anew each time would cost more than it saves.
 const LINGER_MS = 1_000;
+// A line that is dead without knowing it never answers, not even to a farewell.
+const FAREWELL_MS = 1_000;
 
 const ignore = (): void => undefined;
 
@@ -106,11 +108,14 @@ export class WakeHub {
     if (this.#connection === undefined && this.#channels.size > 0) this.#connect();
   }
 
-  /** Ends all watches. */
+  /** Ends all watches, and waits for a second at most until the line is closed. */
   async close(): Promise<void> {
     this.#cancelSweep?.();
     for (const { wakes } of this.#channels.values()) wakes.clear();
-    await this.#sweep();
+    const closed = new AbortController();
+    const patience = this.#clock.sleep(FAREWELL_MS, closed.signal).catch(ignore);
+    await Promise.race([this.#sweep(), patience]);
+    closed.abort();
   }
 
   #connect(): Connection {

@@ -241,6 +241,26 @@ it('close ends all watches and the line, and leaves no timer; stopping afterward
   expect([open().length, c.wakes, clock.pending]).toEqual([1, 0, 0]);
 });
 
+it('close waits for a second at most for a line that does not answer, and leaves no timer', async () => {
+  const clock = new VirtualClock();
+  const mute: WakeLine = {
+    listen: () => undefined,
+    unlisten: () => undefined,
+    close: () => new Promise(() => undefined),
+  };
+  const hub = new WakeHub(() => mute, clock);
+  await hub.watch('x', () => undefined);
+  let isClosed = false;
+  const closing = hub.close().then(() => {
+    isClosed = true;
+  });
+  await clock.advance(999);
+  expect(isClosed).toBe(false);
+  await clock.advance(1);
+  await closing;
+  expect(clock.pending).toBe(0);
+});
+
 describe('as a model', () => {
   interface Watcher {
     readonly channel: string;
