@@ -3,13 +3,9 @@
  * a wait that settles for another reason must leave nothing behind on a long-lived signal.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
-  if (signal === undefined) return () => undefined;
-  if (signal.aborted) {
-    callback();
-    return () => undefined;
-  }
-  signal.addEventListener('abort', callback, { once: true });
-  return () => signal.removeEventListener('abort', callback);
+  if (signal?.aborted) callback();
+  else signal?.addEventListener('abort', callback, { once: true });
+  return () => signal?.removeEventListener('abort', callback);
 }
 
 /** A promise with its settlers outside. */

@@ -31,15 +31,7 @@ export function checkInteger(
   min: number,
   max: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  if (typeof value !== 'number') refuseType(option, 'a number', value);
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    refuseRange(
-      option,
-      max === Number.MAX_SAFE_INTEGER ? `an integer ≥ ${min}` : `an integer from ${min} to ${max}`,
-      value,
-    );
-  }
-  return value;
+  return checkBetween(option, 'an integer', value, min, max, Number.MAX_SAFE_INTEGER);
 }
 
 /** A number of at least `min`, Infinity included, NaN not. @throws TypeError | RangeError */
@@ -49,15 +41,22 @@ export function checkNumber(
   min: number,
   max: number = Number.POSITIVE_INFINITY,
 ): number {
+  return checkBetween(option, 'a number', value, min, max, Number.POSITIVE_INFINITY);
+}
+
+/** @param top the `max` that is none, and need not be told */
+function checkBetween(
+  option: string,
+  kind: 'a number' | 'an integer',
+  value: unknown,
+  min: number,
+  max: number,
+  top: number,
+): number {
   if (typeof value !== 'number') refuseType(option, 'a number', value);
   // Written so that NaN fails it too.
-  if (!(value >= min && value <= max)) {
-    refuseRange(
-      option,
-      max === Number.POSITIVE_INFINITY ? `a number ≥ ${min}` : `a number from ${min} to ${max}`,
-      value,
-    );
-  }
+  const fits = value >= min && value <= max && (kind === 'a number' || Number.isInteger(value));
+  if (!fits) refuseRange(option, max === top ? `${kind} ≥ ${min}` : `${kind} from ${min} to ${max}`, value);
   return value;
 }
 

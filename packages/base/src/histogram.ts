@@ -38,11 +38,10 @@ function bucketOf(value: number): number {
 }
 
 function upperEdge(bucket: number): number {
-  if (bucket === 0) return LOWEST;
   if (bucket === BUCKETS - 1) return Number.POSITIVE_INFINITY;
-  const doublings = Math.floor((bucket - 1) / PER_DOUBLING);
-  const sixteenths = ((bucket - 1) % PER_DOUBLING) + 1;
-  return 2 ** (LOWEST_EXPONENT + doublings) * (1 + sixteenths / PER_DOUBLING);
+  float.setFloat64(0, 0);
+  float.setUint16(0, LOWEST_SIXTEENTH + bucket);
+  return float.getFloat64(0);
 }
 
 /** Log-spaced buckets: recording is one array increment, memory is fixed at 3 kB and taken with the first value. */
@@ -55,7 +54,7 @@ export class LogHistogram implements Histogram {
   /** A negative number, which a wall clock set back can bring about, counts as 0; so does NaN. */
   record(given: number): void {
     // Not Math.max, which lets NaN through.
-    const value = Number.isNaN(given) || given < 0 ? 0 : given;
+    const value = given > 0 ? given : 0;
     this.#buckets ??= new Uint32Array(BUCKETS);
     const bucket = bucketOf(value);
     this.#buckets[bucket] = (this.#buckets[bucket] as number) + 1;
