@@ -12,11 +12,11 @@ export class DueHeap<T extends Placed> {
 
   /** Infinity when empty. */
   get nextMs(): number {
-    return this.#dueMs.length === 0 ? Number.POSITIVE_INFINITY : (this.#dueMs[0] as number);
+    return this.#dueMs[0] ?? Number.POSITIVE_INFINITY;
   }
 
   add(item: T, dueMs: number): void {
-    this.#rise(this.#items.length, item, dueMs);
+    this.#settle(this.#items.length, item, dueMs);
   }
 
   /** Does nothing when it is not in. */
@@ -26,43 +26,42 @@ export class DueHeap<T extends Placed> {
     item.place = -1;
     const last = this.#items.pop() as T;
     const dueMs = this.#dueMs.pop() as number;
-    if (last === item) return;
-    if (place > 0 && dueMs < (this.#dueMs[(place - 1) >> 1] as number)) this.#rise(place, last, dueMs);
-    else this.#sink(place, last, dueMs);
+    if (last !== item) this.#settle(place, last, dueMs);
   }
 
   /** Takes out everything that is due, earliest first. */
   takeDue(nowMs: number): T[] {
     const due: T[] = [];
-    // Asked for the item, not for the time: everything is due at Infinity, but an empty heap is not.
-    for (let item = this.#items[0]; item !== undefined && this.nextMs <= nowMs; item = this.#items[0]) {
-      this.remove(item);
-      due.push(item);
+    // Not `nextMs`: everything is due at Infinity, but an empty heap is not.
+    while ((this.#dueMs[0] as number) <= nowMs) {
+      const first = this.#items[0] as T;
+      this.remove(first);
+      due.push(first);
     }
     return due;
   }
 
-  #rise(from: number, item: T, dueMs: number): void {
-    let place = from;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
-      if ((this.#dueMs[parent] as number) <= dueMs) break;
-      this.#put(place, this.#items[parent] as T, this.#dueMs[parent] as number);
-      place = parent;
+  /** Lets it rise or sink from a free place to where it belongs. */
+  #settle(free: number, item: T, dueMs: number): void {
+    const times = this.#dueMs;
+    let place = free;
+    while (place > 0 && dueMs < (times[(place - 1) >> 1] as number)) place = this.#move((place - 1) >> 1, place);
+    for (let child = this.#earlierChild(place); (times[child] as number) < dueMs; child = this.#earlierChild(place)) {
+      place = this.#move(child, place);
     }
     this.#put(place, item, dueMs);
   }
 
-  #sink(from: number, item: T, dueMs: number): void {
-    const size = this.#items.length;
-    let place = from;
-    for (let child = 2 * place + 1; child < size; child = 2 * place + 1) {
-      if (child + 1 < size && (this.#dueMs[child + 1] as number) < (this.#dueMs[child] as number)) child++;
-      if (dueMs <= (this.#dueMs[child] as number)) break;
-      this.#put(place, this.#items[child] as T, this.#dueMs[child] as number);
-      place = child;
-    }
-    this.#put(place, item, dueMs);
+  /** Beyond the end when it has none. */
+  #earlierChild(place: number): number {
+    const left = 2 * place + 1;
+    return (this.#dueMs[left + 1] as number) < (this.#dueMs[left] as number) ? left + 1 : left;
+  }
+
+  /** @returns the place that has become free */
+  #move(from: number, to: number): number {
+    this.#put(to, this.#items[from] as T, this.#dueMs[from] as number);
+    return from;
   }
 
   #put(place: number, item: T, dueMs: number): void {

@@ -16,8 +16,9 @@ export abstract class LockError extends CodedError {
   abstract override readonly code: LockErrorCode;
   readonly key: string;
 
-  constructor(key: string, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  /** @param what became of the key: the message, but for the key itself */
+  constructor(key: string, what: string, options?: { cause?: unknown }) {
+    super(JSON.stringify(key) + what, options);
     this.key = key;
   }
 }
@@ -32,7 +33,7 @@ export class LockTimeoutError extends LockError {
 
   constructor(key: string, waitedMs: number, holder: { owner: string; heldMs: number } | undefined) {
     const by = holder && ` (held for ${holder.heldMs} ms by ${JSON.stringify(holder.owner)})`;
-    super(key, `${JSON.stringify(key)} was not free within ${waitedMs} ms${by ?? ''}`);
+    super(key, ` was not free within ${waitedMs} ms${by ?? ''}`);
     this.waitedMs = waitedMs;
     this.holder = holder;
   }
@@ -46,7 +47,7 @@ export class LockLostError extends LockError {
   readonly value: unknown;
 
   constructor(key: string, outcome?: { value?: unknown; cause?: unknown }) {
-    super(key, `${JSON.stringify(key)} is not ours any more: the lease ended or was released`, outcome);
+    super(key, ` is not ours any more: the lease ended or was released`, outcome);
     this.value = outcome?.value;
   }
 }
@@ -57,7 +58,7 @@ export class LockClosedError extends LockError {
   readonly retryable = false;
 
   constructor(key: string) {
-    super(key, `${JSON.stringify(key)} was not granted: the locker is closed`);
+    super(key, ` was not granted: the locker is closed`);
   }
 }
 
@@ -74,7 +75,7 @@ export class DeadlockError extends LockError {
   constructor(key: string, cycle: readonly { owner: string; holds: string; wants: string }[]) {
     const say = JSON.stringify;
     const links = cycle.map(({ owner, holds, wants }) => `${say(owner)} holds ${say(holds)} and wants ${say(wants)}`);
-    super(key, `${say(key)} was not waited for, as that would never end: ${links.join('; ')}`);
+    super(key, ` was not waited for, as that would never end: ${links.join('; ')}`);
     this.cycle = cycle;
   }
 }
@@ -87,7 +88,7 @@ export class LockUnavailableError extends LockError {
   /** @param store the driver's name; the client's own error is the `cause` */
   constructor(key: string, store: string, cause: unknown) {
     const why = cause instanceof Error ? `: ${cause.message}` : '';
-    super(key, `${JSON.stringify(key)}: no answer from the store ${JSON.stringify(store)}${why}`, { cause });
+    super(key, `: no answer from the store ${JSON.stringify(store)}${why}`, { cause });
   }
 }
 
@@ -97,7 +98,7 @@ export class QueueFullError extends LockError {
   readonly retryable = true;
 
   constructor(key: string, maxWaiting: number) {
-    super(key, `${JSON.stringify(key)} was not queued: maxWaiting (${maxWaiting}) is reached`);
+    super(key, ` was not queued: maxWaiting (${maxWaiting}) is reached`);
   }
 }
 
@@ -109,7 +110,7 @@ export class StaleTokenError extends LockError {
   readonly storedToken: number;
 
   constructor(key: string, token: number, storedToken: number) {
-    super(key, `${JSON.stringify(key)} was written under token ${storedToken} already, ${token} is older`);
+    super(key, ` was written under token ${storedToken} already, ${token} is older`);
     this.token = token;
     this.storedToken = storedToken;
   }
@@ -121,7 +122,7 @@ export class LockModeError extends LockError {
   readonly retryable = false;
 
   constructor(key: string, mode: string, store: string) {
-    super(key, `${JSON.stringify(key)}: the store ${JSON.stringify(store)} has no ${mode} leases`);
+    super(key, `: the store ${JSON.stringify(store)} has no ${mode} leases`);
   }
 }
 

@@ -33,11 +33,10 @@ export class JointLocks<L extends Lock> implements LockGroup<L> {
   }
 
   async release(): Promise<boolean> {
-    // No early end: each member is released, whatever became of the one before.
-    const released = await Promise.allSettled(this.locks.map(async (lock) => lock.release()));
-    const failed = released.find((one) => one.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
-    return released.every((one) => one.status === 'fulfilled' && one.value);
+    const releases = this.locks.map(async (lock) => lock.release());
+    // No early end: each member has its answer, whatever became of the one before.
+    await Promise.allSettled(releases);
+    return (await Promise.all(releases)).every((wasOurs) => wasOurs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -24,12 +24,11 @@ export class Telemetry implements Counts {
   readonly hold: LogHistogram = new LogHistogram();
   #events: Emitter<LockEvents> | undefined;
   #attempts = 0;
-  // Of waiters and locks; nothing at all where nobody listens.
-  #attemptOf: WeakMap<object, number> | undefined;
+  // Of waiters and locks; empty where nobody listens.
+  readonly #attemptOf = new WeakMap<object, number>();
 
   on<E extends keyof LockEvents>(event: E, listener: (event: LockEvents[E]) => void): () => void {
     this.#events ??= new Emitter();
-    this.#attemptOf ??= new WeakMap();
     return this.#events.on(event, listener);
   }
 
@@ -40,15 +39,16 @@ export class Telemetry implements Counts {
   /** @param waiter who has waited for it, if it had to be waited for */
   onAcquired(lock: Granted, waiter?: Waiting): void {
     this.acquired++;
-    this.wait.record(lock.waitedMs);
-    const { token, waitedMs } = lock;
-    this.#events?.emit('acquired', { ...this.#ofLock(lock, lock.acquiredAtMs, waiter), token, waitedMs });
+    const { acquiredAtMs, waitedMs } = lock;
+    this.wait.record(waitedMs);
+    this.#events?.emit('acquired', { ...this.#ofLock(lock, acquiredAtMs, waiter), waitedMs });
   }
 
   onReleased(lock: Granted, atMs: number): void {
     this.released++;
-    this.hold.record(atMs - lock.acquiredAtMs);
-    this.#events?.emit('released', this.#ofEnd(lock, atMs));
+    const heldMs = atMs - lock.acquiredAtMs;
+    this.hold.record(heldMs);
+    this.#events?.emit('released', { ...this.#ofLock(lock, atMs), heldMs });
   }
 
   onTimeout(waiter: Waiting, atMs: number): void {
@@ -71,56 +71,51 @@ export class Telemetry implements Counts {
 
   onExpired(lock: Granted, atMs: number): void {
     this.expired++;
-    this.#events?.emit('expired', this.#ofEnd(lock, atMs));
+    this.#events?.emit('expired', { ...this.#ofLock(lock, atMs), heldMs: atMs - lock.acquiredAtMs });
   }
 
   onLost(lock: Granted, atMs: number, cause: unknown): void {
     this.lost++;
     this.hold.record(atMs - lock.acquiredAtMs);
-    this.#events?.emit('lost', { ...this.#ofLock(lock, atMs), token: lock.token, cause });
+    this.#events?.emit('lost', { ...this.#ofLock(lock, atMs), cause });
   }
 
-  #ofLock(lock: Granted, atMs: number, waiter?: Waiting): LockEvent {
-    const { key, mode, owner } = lock;
-    return { attempt: this.#attempt(lock, waiter), key, mode, owner, atMs };
-  }
-
-  #ofEnd(lock: Granted, atMs: number): LockEvents['released'] {
-    return { ...this.#ofLock(lock, atMs), token: lock.token, heldMs: atMs - lock.acquiredAtMs };
+  #ofLock(lock: Granted, atMs: number, waiter?: Waiting): LockEvent & { readonly token: number } {
+    return { ...this.#of(lock, lock.key, lock, atMs, waiter), token: lock.token };
   }
 
   #ofWaiter(waiter: Waiting, atMs: number): LockEvent {
-    const { queue, terms } = waiter;
-    return { attempt: this.#attempt(waiter), key: queue.key, mode: terms.mode, owner: terms.owner, atMs };
+    return this.#of(waiter, waiter.queue.key, waiter.terms, atMs);
   }
 
   #ofWait(waiter: Waiting, atMs: number): LockEvents['timeout'] {
     return { ...this.#ofWaiter(waiter, atMs), waitedMs: atMs - waiter.sinceMs };
   }
 
-  #attempt(party: object, before: object = party): number {
-    const attempt = this.#attemptOf?.get(before) ?? ++this.#attempts;
-    this.#attemptOf?.set(party, attempt);
-    return attempt;
+  #of(
+    party: object,
+    key: string,
+    { mode, owner }: Pick<Lock, 'mode' | 'owner'>,
+    atMs: number,
+    before: object = party,
+  ): LockEvent {
+    const attempt = this.#attemptOf.get(before) ?? ++this.#attempts;
+    this.#attemptOf.set(party, attempt);
+    return { attempt, key, mode, owner, atMs };
   }
 }
 
+const oldest = (all: readonly { ageMs: number }[]): number =>
+  all.reduce((oldestMs, { ageMs }) => Math.max(oldestMs, ageMs), 0);
+
 /** The counters, and how things stand. */
 export function statsOf({ held, waiting }: LockSnapshot, telemetry: Telemetry): LockStats {
-  const { acquired, released, timedOut, aborted, expired, lost, rejected, wait, hold } = telemetry;
   return {
     activeLocks: held.length,
     waiting: waiting.length,
-    oldestLockAgeMs: held.reduce((oldest, { ageMs }) => Math.max(oldest, ageMs), 0),
-    longestWaitingMs: waiting.reduce((longest, { ageMs }) => Math.max(longest, ageMs), 0),
-    acquired,
-    released,
-    timedOut,
-    aborted,
-    expired,
-    lost,
-    rejected,
-    wait,
-    hold,
+    oldestLockAgeMs: oldest(held),
+    longestWaitingMs: oldest(waiting),
+    // Its fields are just these; all else it has is private.
+    ...telemetry,
   };
 }
