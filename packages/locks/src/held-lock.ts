@@ -4,6 +4,7 @@ import type { KeyQueue } from './key-queue.ts';
 import type { LockTable } from './lock-table.ts';
 import type { Terms } from './settings.ts';
 import type { LocalLock, LockMode } from './types.ts';
+import type { Waiter } from './waiter.ts';
 
 /**
  * A granted lock, and at once the table's whole entry of a key that nobody else is interested in. Its fields are few
@@ -58,6 +59,15 @@ export class HeldLock implements LocalLock {
       if (this.state === 'lost') this.abort(new LockLostError(this.key));
     }
     return this.#lost.signal;
+  }
+
+  /** As the entry of its key: it is alone there. */
+  holders(): HeldLock[] {
+    return [this];
+  }
+
+  get waiters(): Iterable<Waiter> {
+    return [];
   }
 
   assertHeld(): void {

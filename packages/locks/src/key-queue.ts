@@ -47,11 +47,8 @@ export class KeyQueue {
     if (this.#holder !== undefined) this.#others?.delete(this.#holder);
   }
 
-  /** Those who are in; the one just given may leave meanwhile. */
-  *holders(): IterableIterator<HeldLock> {
-    if (this.#holder === undefined) return;
-    const others = this.#others === undefined ? [] : [...this.#others];
-    yield this.#holder;
-    yield* others;
+  /** Those who are in, as of now. */
+  holders(): HeldLock[] {
+    return this.#holder === undefined ? [] : [this.#holder, ...(this.#others ?? [])];
   }
 }

@@ -1,5 +1,5 @@
 import { checkFunction, checkText } from '@chunks/base';
-import { HeldLock } from './held-lock.ts';
+import type { HeldLock } from './held-lock.ts';
 import { JointLocks } from './lock-group.ts';
 import { LockTable } from './lock-table.ts';
 import { retrying } from './retrying.ts';
@@ -13,7 +13,6 @@ import type {
   LockEvents,
   Locker,
   LockGroup,
-  LockRetry,
   LockSnapshot,
   LockStats,
   TryOptions,
@@ -144,10 +143,9 @@ export class KeyedMutex implements Locker<LocalLock> {
     const snapshot: LockSnapshot = { held: [], waiting: [] };
     const nowMs = this.#table.catchUp();
     for (const entry of this.#table.entries.values()) {
-      for (const { key, mode, owner, token, acquiredAtMs } of entry instanceof HeldLock ? [entry] : entry.holders()) {
+      for (const { key, mode, owner, token, acquiredAtMs } of entry.holders()) {
         snapshot.held.push({ key, mode, owner, token, ageMs: nowMs - acquiredAtMs });
       }
-      if (entry instanceof HeldLock) continue;
       for (const { terms, sinceMs } of entry.waiters) {
         snapshot.waiting.push({ key: entry.key, mode: terms.mode, owner: terms.owner, ageMs: nowMs - sinceMs });
       }
@@ -202,8 +200,7 @@ export class KeyedMutex implements Locker<LocalLock> {
   ): Promise<JointLocks<HeldLock>> {
     const sorted = checkKeys(keys);
     const terms = this.#terms(options, use);
-    const enterAll = (): Promise<JointLocks<HeldLock>> => this.#enterAll(sorted, terms);
-    const group = await (options?.retry === undefined ? enterAll() : this.#retry(options, enterAll));
+    const group = await this.#retry(options, () => this.#enterAll(sorted, terms));
     if (use === 'group') terms.claim?.handOut();
     return group;
   }
@@ -230,9 +227,9 @@ export class KeyedMutex implements Locker<LocalLock> {
     return claim === undefined ? terms : { ...terms, claim };
   }
 
-  #retry<T>(options: AcquireOptions, attempt: () => Promise<T>): Promise<T> {
-    const { retry, signal } = options;
-    const pause = (ms: number): Promise<void> => this.#table.agenda.pause(ms, signal);
-    return retrying(retry as LockRetry, this.#settings.random, pause, attempt);
+  #retry<T>(options: AcquireOptions | undefined, attempt: () => Promise<T>): Promise<T> {
+    const { retry, signal } = options ?? {};
+    if (retry === undefined) return attempt();
+    return retrying(retry, this.#settings.random, (ms) => this.#table.agenda.pause(ms, signal), attempt);
   }
 }

@@ -38,7 +38,8 @@ export class LockTable {
    */
   acquire(key: string, terms: Terms, since?: number): HeldLock | Promise<HeldLock> {
     const nowMs = this.admission(key, terms);
-    return this.#enter(key, terms, nowMs, since ?? nowMs) ?? this.#wait(key, terms, nowMs, since ?? nowMs);
+    const sinceMs = since ?? nowMs;
+    return this.#enter(key, terms, nowMs, sinceMs) ?? this.#wait(key, terms, nowMs, sinceMs);
   }
 
   /** The lock, when nobody has to be waited for. @throws as {@link acquire} */
@@ -81,24 +82,19 @@ export class LockTable {
     return nowMs;
   }
 
-  /** Takes a waiter out of everything that leads to it. */
-  unlink(waiter: Waiter): void {
-    waiter.queue.waiters.remove(waiter);
-    this.agenda.remove(waiter);
-    waiter.forget();
-    this.waiting--;
-  }
-
   abort(waiter: Waiter): void {
     const nowMs = this.clock.now();
-    this.unlink(waiter);
+    waiter.leave();
     this.#aborted(waiter, nowMs);
     this.#handOn(waiter.queue, nowMs);
   }
 
-  /** For a waiter that has left already. */
+  /** For a waiter that has left already, or has not come. */
   timeOut(waiter: Waiter, nowMs: number): void {
-    this.#timedOut(waiter, nowMs);
+    const { key, holder } = waiter.queue;
+    const by = holder && { owner: holder.owner, heldMs: nowMs - holder.acquiredAtMs };
+    waiter.reject(new LockTimeoutError(key, nowMs - waiter.sinceMs, by));
+    this.telemetry.onTimeout(waiter, nowMs);
     this.#handOn(waiter.queue, nowMs);
   }
 
@@ -107,10 +103,8 @@ export class LockTable {
     const nowMs = this.catchUp();
     const closing = deferred<void>();
     this.#closing = closing;
-    const waiters = [...this.entries.values()].flatMap((entry) =>
-      entry instanceof HeldLock ? [] : [...entry.waiters],
-    );
-    for (const waiter of waiters) this.unlink(waiter);
+    const waiters = [...this.entries.values()].flatMap((entry) => [...entry.waiters]);
+    for (const waiter of waiters) waiter.leave();
     for (const waiter of waiters)
       waiter.reject(this.telemetry.onRejected(waiter, nowMs, new LockClosedError(waiter.queue.key)));
     for (const pause of this.agenda.takeDue(Number.POSITIVE_INFINITY)) pause.late(nowMs);
@@ -132,18 +126,13 @@ export class LockTable {
 
   #enter(key: string, terms: Terms, nowMs: number, sinceMs: number): HeldLock | undefined {
     const entry = this.entries.get(key);
-    if (entry === undefined) {
-      const lock = new HeldLock(this, key, terms, nextToken(nowMs), nowMs, nowMs - sinceMs);
-      this.entries.set(key, lock);
-      this.#granted(lock);
-      return lock;
-    }
-    const holder = entry instanceof HeldLock ? entry : entry.holder;
-    if (terms.mode !== 'shared' || holder?.mode !== 'shared' || holder.state === 'lost') return undefined;
+    if (entry === undefined) return this.#grant(key, terms, nowMs, sinceMs);
+    if (terms.mode !== 'shared') return undefined;
+    const queue = this.#queueOf(entry);
     // A newcomer never passes those who wait.
-    if (entry instanceof KeyQueue && entry.waiters.size > 0) return undefined;
-    if (this.#expireOver(entry, nowMs)) return this.#enter(key, terms, nowMs, sinceMs);
-    return this.#admit(this.#queueOf(entry), terms, nowMs, sinceMs);
+    if (queue.holder?.mode !== 'shared' || queue.waiters.first !== undefined) return undefined;
+    if (this.#expireOver(queue, nowMs)) return this.#enter(key, terms, nowMs, sinceMs);
+    return this.#grant(key, terms, nowMs, sinceMs, queue);
   }
 
   #wait(key: string, terms: Terms, nowMs: number, sinceMs: number): Promise<HeldLock> {
@@ -151,7 +140,7 @@ export class LockTable {
       const queue = this.#queueOf(this.entries.get(key) as HeldLock | KeyQueue);
       const waiter = new Waiter(queue, terms, sinceMs, resolve, reject);
       const dueMs = sinceMs + terms.timeoutMs;
-      if (dueMs <= nowMs) return this.#timedOut(waiter, nowMs);
+      if (dueMs <= nowMs) return this.timeOut(waiter, nowMs);
       const { maxWaiting } = this.#settings;
       const isFull = this.waiting >= maxWaiting;
       const refusal = isFull ? new QueueFullError(key, maxWaiting) : terms.claim?.wait(waiter);
@@ -167,23 +156,21 @@ export class LockTable {
   #queueOf(entry: HeldLock | KeyQueue): KeyQueue {
     if (entry instanceof KeyQueue) return entry;
     const queue = new KeyQueue(this, entry.key);
-    if (entry.state !== 'lost') queue.enter(entry);
+    if (entry.state === 'lost') entry.queue = queue;
+    else queue.enter(entry);
     this.entries.set(entry.key, queue);
     return queue;
   }
 
-  #admit(queue: KeyQueue, terms: Terms, nowMs: number, sinceMs: number, waiter?: Waiter): HeldLock {
+  #grant(key: string, terms: Terms, nowMs: number, sinceMs: number, queue?: KeyQueue, waiter?: Waiter): HeldLock {
     // Those who share are one phase with one token.
-    const token = queue.holder?.token ?? nextToken(nowMs);
-    const lock = new HeldLock(this, queue.key, terms, token, nowMs, nowMs - sinceMs);
-    queue.enter(lock);
-    this.#granted(lock, waiter);
-    return lock;
-  }
-
-  #granted(lock: HeldLock, waiter?: Waiter): void {
+    const token = queue?.holder?.token ?? nextToken(nowMs);
+    const lock = new HeldLock(this, key, terms, token, nowMs, nowMs - sinceMs);
+    if (queue === undefined) this.entries.set(key, lock);
+    else queue.enter(lock);
     this.#watch(lock);
     this.telemetry.onAcquired(lock, waiter);
+    return lock;
   }
 
   #watch(lock: HeldLock): void {
@@ -206,22 +193,15 @@ export class LockTable {
     if (queue.holder !== undefined) this.#expireOver(queue, nowMs);
     for (let next = queue.waiters.first; next !== undefined; next = queue.waiters.first) {
       if (!queue.admits(next.terms.mode)) return;
-      this.unlink(next);
+      next.leave();
       // One signal may end several waits: the abort that let this one come first is about to reach it, too.
       if (next.terms.signal?.aborted) this.#aborted(next, nowMs);
-      else next.resolve(this.#admit(queue, next.terms, nowMs, next.sinceMs, next));
+      else next.resolve(this.#grant(queue.key, next.terms, nowMs, next.sinceMs, queue, next));
     }
     // A listener may have emptied the key and filled it anew meanwhile.
     if (!queue.idle || this.entries.get(queue.key) !== queue) return;
     this.entries.delete(queue.key);
     this.#closeWhenEmpty();
-  }
-
-  #timedOut(waiter: Waiter, nowMs: number): void {
-    const { key, holder } = waiter.queue;
-    const by = holder && { owner: holder.owner, heldMs: nowMs - holder.acquiredAtMs };
-    waiter.reject(new LockTimeoutError(key, nowMs - waiter.sinceMs, by));
-    this.telemetry.onTimeout(waiter, nowMs);
   }
 
   #aborted(waiter: Waiter, nowMs: number): void {
@@ -230,25 +210,23 @@ export class LockTable {
   }
 
   #expire(lock: HeldLock, nowMs: number): void {
-    lock.state = this.#settings.reclaims ? 'lost' : 'expired';
+    const { reclaims } = this.#settings;
     const cause = new LockLostError(lock.key);
-    // Out before anybody is told: whoever comes in through a listener must not share a lost one's phase.
-    if (lock.state === 'lost') lock.queue?.leave(lock);
-    if (lock.state === 'lost') lock.abort(cause);
+    lock.state = reclaims ? 'lost' : 'expired';
+    if (reclaims) {
+      // Out before anybody is told: whoever comes in through a listener must not share a lost one's phase.
+      lock.queue?.leave(lock);
+      lock.abort(cause);
+    }
     this.telemetry.onExpired(lock, nowMs);
-    if (lock.state === 'expired') return;
+    if (!reclaims) return;
     this.telemetry.onLost(lock, nowMs, cause);
-    const entry = this.entries.get(lock.key);
-    if (entry === lock) this.#leave(lock, nowMs);
-    else if (entry instanceof KeyQueue) this.#handOn(entry, nowMs);
+    this.#leave(lock, nowMs);
   }
 
   /** Several leases can end in one instant: none that is over may lend its phase, and so its token, to who comes next. */
-  #expireOver(entry: HeldLock | KeyQueue, nowMs: number): boolean {
-    const holders = entry instanceof HeldLock ? [entry] : [...entry.holders()];
-    const over = holders.filter((lock) => lock.state === 'held' && this.isOver(lock, nowMs));
-    for (const lock of over) this.isOurs(lock, nowMs);
-    return over.length > 0;
+  #expireOver(queue: KeyQueue, nowMs: number): boolean {
+    return queue.holders().filter((lock) => !this.isOurs(lock, nowMs)).length > 0;
   }
 
   #wake(nowMs: number): void {
@@ -263,7 +241,7 @@ export class LockTable {
     let seen = 0;
     this.#leaseDueMs = Number.POSITIVE_INFINITY;
     for (const entry of this.entries.values()) {
-      for (const lock of entry instanceof HeldLock ? [entry] : entry.holders()) {
+      for (const lock of entry.holders()) {
         seen++;
         if (lock.state !== 'held') continue;
         if (nowMs >= lock.expiresAtMs) this.#expire(lock, nowMs);

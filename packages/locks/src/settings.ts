@@ -15,6 +15,7 @@ import type { AcquireOptions, KeyedMutexOptions, LockMode, LockRetry } from './t
 
 // `run` is there to see its task through: its lock lasts ten leases, where a bare lock's may be forgotten after one.
 const TASK_LEASES = 10;
+const DEFAULTS: Pick<Terms, 'timeoutMs' | 'leaseMs'> = { timeoutMs: Number.POSITIVE_INFINITY, leaseMs: 30_000 };
 
 /** A locker's options, checked, with their defaults. */
 export interface Settings {
@@ -44,23 +45,10 @@ export interface Terms {
 
 /** @throws TypeError | RangeError naming option, rule and value. */
 export function checkSettings(options: KeyedMutexOptions): Settings {
-  const {
-    timeoutMs = Number.POSITIVE_INFINITY,
-    leaseMs = 30_000,
-    onExpired = 'reclaim',
-    random = Math.random,
-    deadlocks,
-  } = options;
+  const { timeoutMs, leaseMs, onExpired = 'reclaim', random = Math.random, deadlocks } = options;
   checkFunction('random', random);
   if (deadlocks !== undefined) checkFunction('deadlocks.claim', deadlocks?.claim);
-  const terms: Terms = {
-    mode: 'exclusive',
-    owner: '',
-    timeoutMs: checkNumber('timeoutMs', timeoutMs, 0),
-    leaseMs: checkNumber('leaseMs', leaseMs, 1),
-    holdMs: leaseMs,
-    signal: undefined,
-  };
+  const terms = readTerms({ timeoutMs, leaseMs }, DEFAULTS, 1);
   return {
     clock: options.clock ?? systemClock,
     random,
@@ -68,7 +56,7 @@ export function checkSettings(options: KeyedMutexOptions): Settings {
     reclaims: checkOneOf('onExpired', onExpired, ['reclaim', 'report']) === 'reclaim',
     deadlocks,
     terms,
-    taskTerms: { ...terms, holdMs: leaseMs * TASK_LEASES },
+    taskTerms: readTerms({}, terms, TASK_LEASES),
   };
 }
 
@@ -80,13 +68,16 @@ export function checkSettings(options: KeyedMutexOptions): Settings {
  */
 export function checkTerms(settings: Settings, options: AcquireOptions | undefined, isTask: boolean): Terms {
   const terms = isTask ? settings.taskTerms : settings.terms;
-  if (options === undefined) return terms;
+  return options === undefined ? terms : readTerms(options, terms, isTask ? TASK_LEASES : 1);
+}
+
+function readTerms(options: AcquireOptions, defaults: typeof DEFAULTS, leases: number): Terms {
   const {
     signal,
-    timeoutMs = terms.timeoutMs,
-    leaseMs = terms.leaseMs,
-    mode = terms.mode,
-    owner = terms.owner,
+    timeoutMs = defaults.timeoutMs,
+    leaseMs = defaults.leaseMs,
+    mode = 'exclusive',
+    owner = '',
   } = options;
   if (typeof owner !== 'string') refuseType('owner', 'a string', owner);
   // By shape: a signal may come from another realm.
@@ -97,7 +88,7 @@ export function checkTerms(settings: Settings, options: AcquireOptions | undefin
     owner,
     timeoutMs: checkNumber('timeoutMs', timeoutMs, 0),
     leaseMs: checkNumber('leaseMs', leaseMs, 1),
-    holdMs: checkNumber('maxHoldMs', options.maxHoldMs ?? (isTask ? leaseMs * TASK_LEASES : leaseMs), 1),
+    holdMs: checkNumber('maxHoldMs', options.maxHoldMs ?? leases * leaseMs, 1),
     signal,
   };
 }

@@ -38,14 +38,14 @@ export class Waiter implements Due {
     this.table.abort(this);
   }
 
-  /** Nothing outside its queue leads to it any more. */
-  forget(): void {
+  /** Nothing leads to it any more. */
+  leave(): void {
+    const { table, waiters } = this.queue;
+    waiters.remove(this);
+    table.waiting--;
+    table.agenda.remove(this);
     this.terms.signal?.removeEventListener('abort', this);
     this.terms.claim?.left(this);
-  }
-
-  leave(): void {
-    this.table.unlink(this);
   }
 
   late(nowMs: number): void {
