@@ -44,24 +44,21 @@ export class DueHeap<T extends Placed> {
   /** Lets it rise or sink from a free place to where it belongs. */
   #settle(free: number, item: T, dueMs: number): void {
     const times = this.#dueMs;
+    const size = times.length;
     let place = free;
-    while (place > 0 && dueMs < (times[(place - 1) >> 1] as number)) place = this.#move((place - 1) >> 1, place);
-    for (let child = this.#earlierChild(place); (times[child] as number) < dueMs; child = this.#earlierChild(place)) {
-      place = this.#move(child, place);
+    while (place > 0) {
+      const parent = (place - 1) >> 1;
+      if ((times[parent] as number) <= dueMs) break;
+      this.#put(place, this.#items[parent] as T, times[parent] as number);
+      place = parent;
+    }
+    for (let child = 2 * place + 1; child < size; child = 2 * place + 1) {
+      if (child + 1 < size && (times[child + 1] as number) < (times[child] as number)) child++;
+      if (dueMs <= (times[child] as number)) break;
+      this.#put(place, this.#items[child] as T, times[child] as number);
+      place = child;
     }
     this.#put(place, item, dueMs);
-  }
-
-  /** Beyond the end when it has none. */
-  #earlierChild(place: number): number {
-    const left = 2 * place + 1;
-    return (this.#dueMs[left + 1] as number) < (this.#dueMs[left] as number) ? left + 1 : left;
-  }
-
-  /** @returns the place that has become free */
-  #move(from: number, to: number): number {
-    this.#put(to, this.#items[from] as T, this.#dueMs[from] as number);
-    return from;
   }
 
   #put(place: number, item: T, dueMs: number): void {
