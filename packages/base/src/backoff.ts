@@ -13,13 +13,14 @@ export interface Backoff {
  * - `none`: the ceiling itself.
  */
 export function exponentialBackoff(o: { baseMs: number; maxMs: number; jitter: Jitter }): Backoff {
-  const ceilingMs = (attempt: number): number => Math.min(o.maxMs, o.baseMs * 2 ** Math.min(attempt - 1, 52));
+  const { baseMs, maxMs } = o;
+  const ceilingMs = (attempt: number): number => Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 52));
   const delays: Record<Jitter, (attempt: number, random: () => number) => number> = {
-    none: (attempt) => ceilingMs(attempt),
+    none: ceilingMs,
     full: (attempt, random) => random() * ceilingMs(attempt),
     decorrelated: (attempt, random) => {
-      const previousMs = attempt === 1 ? o.baseMs : ceilingMs(attempt - 1);
-      return Math.min(o.maxMs, o.baseMs + random() * (3 * previousMs - o.baseMs));
+      const previousMs = attempt === 1 ? baseMs : ceilingMs(attempt - 1);
+      return Math.min(maxMs, baseMs + random() * (3 * previousMs - baseMs));
     },
   };
   return { delayMs: delays[o.jitter] };

@@ -30,11 +30,10 @@ const LOWEST_SIXTEENTH = (1023 + LOWEST_EXPONENT) * PER_DOUBLING;
 
 function bucketOf(value: number): number {
   if (!(value > LOWEST)) return 0;
-  float.setFloat64(0, value);
-  const high = float.getUint32(0);
-  // A value on the very edge belongs to the bucket below, so that the edge can stand for it exactly.
-  const sixteenth = (float.getUint32(4) === 0 ? high - 1 : high) >>> 16;
-  return Math.min(BUCKETS - 1, sixteenth - LOWEST_SIXTEENTH + 1);
+  // A value on the very edge belongs to the bucket below, so that the edge can stand for it exactly. Half the smallest
+  // step takes it there, and rounds away to nothing, or to the edge, for all others.
+  float.setFloat64(0, value * (1 - Number.EPSILON / 2));
+  return Math.min(BUCKETS - 1, float.getUint16(0) - LOWEST_SIXTEENTH + 1);
 }
 
 function upperEdge(bucket: number): number {
@@ -53,8 +52,8 @@ export class LogHistogram implements Histogram {
 
   /** A negative number, which a wall clock set back can bring about, counts as 0; so does NaN. */
   record(given: number): void {
-    // Not Math.max, which lets NaN through.
-    const value = given > 0 ? given : 0;
+    // Math.max alone would let NaN through.
+    const value = Math.max(0, given || 0);
     this.#buckets ??= new Uint32Array(BUCKETS);
     const bucket = bucketOf(value);
     this.#buckets[bucket] = (this.#buckets[bucket] as number) + 1;

@@ -101,8 +101,7 @@ export class LockTable {
   close(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing.promise;
     const nowMs = this.catchUp();
-    const closing = deferred<void>();
-    this.#closing = closing;
+    this.#closing = deferred<void>();
     const waiters = [...this.entries.values()].flatMap((entry) => [...entry.waiters]);
     for (const waiter of waiters) waiter.leave();
     for (const waiter of waiters)
@@ -110,7 +109,7 @@ export class LockTable {
     for (const pause of this.agenda.takeDue(Number.POSITIVE_INFINITY)) pause.late(nowMs);
     this.agenda.resume(this.#leaseDueMs, nowMs);
     this.#closeWhenEmpty();
-    return closing.promise;
+    return this.#closing.promise;
   }
 
   /** @returns now @throws as {@link acquire} */

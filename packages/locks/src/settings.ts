@@ -1,17 +1,15 @@
 import {
-  type Backoff,
   type Clock,
   checkFunction,
   checkInteger,
   checkNumber,
   checkOneOf,
   checkText,
-  exponentialBackoff,
   refuseType,
   systemClock,
 } from '@chunks/base';
 import type { DeadlockClaim, DeadlockDetector } from './deadlock-detector.ts';
-import type { AcquireOptions, KeyedMutexOptions, LockMode, LockRetry } from './types.ts';
+import type { AcquireOptions, KeyedMutexOptions, LockMode } from './types.ts';
 
 // `run` is there to see its task through: its lock lasts ten leases, where a bare lock's may be forgotten after one.
 const TASK_LEASES = 10;
@@ -90,18 +88,6 @@ function readTerms(options: AcquireOptions, defaults: typeof DEFAULTS, leases: n
     leaseMs: checkNumber('leaseMs', leaseMs, 1),
     holdMs: checkNumber('maxHoldMs', options.maxHoldMs ?? leases * leaseMs, 1),
     signal,
-  };
-}
-
-/** @throws TypeError | RangeError naming option, rule and value. */
-export function checkRetry(retry: LockRetry): { attempts: number; backoff: Backoff } {
-  return {
-    attempts: checkInteger('retry.attempts', retry.attempts, 1),
-    backoff: exponentialBackoff({
-      baseMs: checkNumber('retry.baseMs', retry.baseMs ?? 50, 0),
-      maxMs: checkNumber('retry.maxMs', retry.maxMs ?? 2_000, 0),
-      jitter: 'full',
-    }),
   };
 }
 
