@@ -12,7 +12,7 @@ import { checkSettings, checkTerms, type Settings, type Terms } from '../setting
 import type { AcquireOptions, LeaseLockerOptions } from '../types.ts';
 
 // What every timer and every store can count: 24 days.
-export const MAX_LEASE_MS = 2 ** 31 - 1;
+export const MAX_LEASE_MS: number = 2 ** 31 - 1;
 /** Tokens of one lease are 128 apart from those of the next, so that each local grant can have its own. */
 export const GRANTS_PER_TOKEN = 128;
 
