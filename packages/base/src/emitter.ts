@@ -19,24 +19,23 @@ export class Emitter<Events> {
    */
   on<E extends keyof Events>(event: E, listener: (event: Events[E]) => void): () => void {
     const entry: Entry = { listener, isOn: true };
-    this.#entries.set(event, [...(this.#entries.get(event) ?? []), entry]);
+    this.#entries.set(event, [...this.#of(event), entry]);
     return () => {
       entry.isOn = false;
-      const left = (this.#entries.get(event) ?? []).filter((other) => other !== entry);
-      if (left.length === 0) this.#entries.delete(event);
-      else this.#entries.set(event, left);
+      this.#entries.set(
+        event,
+        this.#of(event).filter((other) => other.isOn),
+      );
     };
   }
 
   /** Whether building the event would be of use to anybody: hot paths ask first. */
   has(event: keyof Events): boolean {
-    return this.#entries.has(event);
+    return this.#of(event).length > 0;
   }
 
   emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    const entries = this.#entries.get(event);
-    if (entries === undefined) return;
-    for (const entry of entries) {
+    for (const entry of this.#of(event)) {
       if (!entry.isOn) continue;
       try {
         (entry.listener as (value: Events[E]) => void)(value);
@@ -46,5 +45,9 @@ export class Emitter<Events> {
         });
       }
     }
+  }
+
+  #of(event: keyof Events): readonly Entry[] {
+    return this.#entries.get(event) ?? [];
   }
 }

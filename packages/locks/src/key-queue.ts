@@ -23,10 +23,6 @@ export class KeyQueue {
     return this.#holder;
   }
 
-  get idle(): boolean {
-    return this.#holder === undefined && this.waiters.first === undefined;
-  }
-
   /** Whether those who are in would let this one join, whoever waits. */
   admits(mode: LockMode): boolean {
     return this.#holder === undefined || (mode === 'shared' && this.#holder.mode === 'shared');

@@ -198,7 +198,7 @@ export class LockTable {
       else next.resolve(this.#grant(queue.key, next.terms, nowMs, next.sinceMs, queue, next));
     }
     // A listener may have emptied the key and filled it anew meanwhile.
-    if (!queue.idle || this.entries.get(queue.key) !== queue) return;
+    if (queue.holder !== undefined || this.entries.get(queue.key) !== queue) return;
     this.entries.delete(queue.key);
     this.#closeWhenEmpty();
   }

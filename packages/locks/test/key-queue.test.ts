@@ -29,7 +29,6 @@ it('knows exactly who is in, and lets in one exclusive holder or any number of s
         }
         expect(new Set(queue.holders())).toEqual(model);
         expect([...queue.holders()]).toHaveLength(model.size);
-        expect(queue.idle).toBe(model.size === 0);
         expect(queue.holder === undefined).toBe(model.size === 0);
       }
     }),
