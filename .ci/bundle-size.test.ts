@@ -4,9 +4,13 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
 
+/** @param imports what follows `export` in one or several statements, parted by semicolons */
 async function bundle(imports: string): Promise<{ bytes: number; files: string[] }> {
   const { outputFiles, metafile } = await build({
-    stdin: { contents: `export ${imports};`, resolveDir: path.resolve(import.meta.dirname, '..') },
+    stdin: {
+      contents: imports.replaceAll(/(^|; )/g, '$1export '),
+      resolveDir: path.resolve(import.meta.dirname, '..'),
+    },
     absWorkingDir: path.resolve(import.meta.dirname, '..'),
     // Where the four packages are linked together.
     nodePaths: [path.resolve(import.meta.dirname, '..', 'examples', 'studio', 'node_modules')],
@@ -28,12 +32,22 @@ async function bundle(imports: string): Promise<{ bytes: number; files: string[]
 }
 
 // The limits are what there is today, rounded up: a change that costs more has to say so here. The design's goals are
-// 2,500 for the mutex and 4,000 for the state, and are not met.
+// 2,500 for the mutex, 5,000 for leases with one store and 4,000 for the state, and are not met.
 test.each([
-  { imports: "{ KeyedMutex } from '@chunks/locks'", limit: 6_100, unused: /http\/|range|bytes\.ts/ },
+  { imports: "{ KeyedMutex } from '@chunks/locks'", limit: 6_100, unused: /http\/|range|bytes\.ts|virtual-clock/ },
+  {
+    imports: "{ leaseLocker } from '@chunks/locks/lease'; { redisLeases } from '@chunks/locks/redis'",
+    limit: 12_100,
+    unused: /http\/|range|bytes\.ts|virtual-clock|lock-table|memory-leases|postgres|nats/,
+  },
+  {
+    imports: "{ createLockManager } from '@chunks/locks/web-locks'",
+    limit: 2_200,
+    unused: /check|clock|histogram|telemetry|errors|lock-table/,
+  },
   {
     imports: "{ createState, memoryStore, isStateError } from '@chunks/state'",
-    limit: 8_700,
+    limit: 8_600,
     unused: /http\/|range|bytes\.ts|emitter|sqlite/,
   },
   { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 1_500, unused: /http\/|lane|fold/ },

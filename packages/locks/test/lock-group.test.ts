@@ -1,7 +1,9 @@
+import { deferred } from '@chunks/base';
 import { settle, VirtualClock } from '@chunks/base/testing';
-import { type Clock, KeyedMutex, type LockGroup } from '@chunks/locks';
+import { type Clock, KeyedMutex, type Lock, type LockGroup } from '@chunks/locks';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { JointLocks } from '../src/lock-group.ts';
 
 const start = (): { clock: VirtualClock; locks: KeyedMutex } => {
   const clock = new VirtualClock();
@@ -144,5 +146,23 @@ describe('acquireAll', () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('a group’s release', () => {
+  it('waits for the answer to each member, also where one of them fails', async () => {
+    const { signal } = new AbortController();
+    const answers = [deferred<boolean>(), deferred<boolean>()];
+    const group = new JointLocks(answers.map(({ promise }) => ({ signal, release: () => promise }) as unknown as Lock));
+    let end: unknown;
+    void group.release().catch((reason) => {
+      end = reason;
+    });
+    answers[0]?.reject('no answer');
+    await settle();
+    expect(end).toBeUndefined();
+    answers[1]?.resolve(true);
+    await settle();
+    expect(end).toBe('no answer');
   });
 });
