@@ -3,6 +3,7 @@ import { KeyedMutex, type LocalLock, type LockMode } from '@chunks/locks';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Attempt, type Fate, Model } from './model.ts';
+import { runs } from './support/runs.ts';
 
 const codes: Record<string, Fate> = { LOCK_TIMEOUT: 'timeout', LOCK_CLOSED: 'closed' };
 const aborted = Symbol('aborted');
@@ -204,7 +205,7 @@ describe('KeyedMutex against the model', () => {
           await pair.compare();
           expect(pair.mutex.snapshot()).toEqual({ held: [], waiting: [] });
         }),
-        { numRuns: 600 },
+        { numRuns: runs(300) },
       );
     });
   }

@@ -100,9 +100,11 @@ export const remoteCases: LeaseCases = {
       release: () => driver.release('key', 'a', 1),
       ...(driver.inspect && { inspect: () => driver.inspect?.('key') as Promise<unknown> }),
     };
-    for (const [name, call] of Object.entries(calls)) {
+    // At once: a client may take its time to say so.
+    const rejects = Object.entries(calls).map(async ([name, call]) => {
       isTrue((await rejection(call(), name)) instanceof Error, `${name} must reject with the client's error`);
-    }
+    });
+    await Promise.all(rejects);
     await end();
     // A client of any kind may need some time to find back.
     let token = 0;

@@ -15,7 +15,7 @@ export interface LockerBench {
   pass(ms: number): Promise<void>;
   /**
    * A lease that is cheap to wait out, and long enough to be renewed in time on a busy machine.
-   * @default 600
+   * @default 1_500
    */
   readonly shortMs?: number | undefined;
   /** After the case. The lockers are closed by then. */
@@ -30,7 +30,7 @@ export class LockerTrial {
 
   constructor(bench: LockerBench) {
     this.bench = bench;
-    this.shortMs = bench.shortMs ?? 600;
+    this.shortMs = bench.shortMs ?? 1_500;
   }
 
   async open(options: Omit<LockerOptions, 'clock'> = {}): Promise<Locker> {

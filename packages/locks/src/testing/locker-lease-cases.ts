@@ -48,8 +48,7 @@ export const leaseCases: LockerCases = {
     await trial.settled(lock.extend(1), 'extend');
     isTrue(lock.expiresAtMs >= extendedMs, 'expiresAtMs must not be earlier');
     await trial.passShort();
-    await trial.passShort();
-    equal([lock.held, lock.signal.aborted], [true, false], 'after two leases');
+    equal([lock.held, lock.signal.aborted], [true, false], 'after its first lease');
     isTrue(!(await trial.gets(locker, 'key')), 'nobody else gets it');
     await trial.release(lock);
   },
@@ -60,7 +59,7 @@ export const leaseCases: LockerCases = {
       locker.run(
         'key',
         async (lock) => {
-          for (let i = 0; i < 3; i++) {
+          for (let i = 0; i < 2; i++) {
             await trial.passShort();
             equal([lock.held, await trial.gets(locker, 'key')], [true, false], `after ${i + 1} leases`);
           }
@@ -197,8 +196,7 @@ export const groupCases: LockerCases = {
     const group = await trial.settled(locker.acquireAll(['a', 'b'], short(trial)), 'acquireAll');
     await trial.settled(group.extend(50_000), 'extend');
     await trial.passShort();
-    await trial.passShort();
-    equal(group.held, true, 'held after two leases');
+    equal(group.held, true, 'held after its first lease');
     await trial.release(group);
   },
 };

@@ -121,7 +121,7 @@ describe('on the object’s own clock', () => {
 
   test('an alarm hands an ended lease on, and wakes who waits', async () => {
     const driver = durableObjectLeases(space(env.LEASES));
-    await take(driver, 'dead', 300);
+    await take(driver, 'dead', 1_500);
     let wakes = 0;
     const stop = await driver.watch?.('key', () => wakes++);
     expect(await ask(driver, 'b')).toMatchObject({ busy: true, queued: true });

@@ -14,6 +14,7 @@ import {
   lockerContract,
 } from '../../src/testing.ts';
 import { Pace } from '../support/pace.ts';
+import { runs } from '../support/runs.ts';
 
 const url = 'https://s3.test/bucket';
 const never = new AbortController().signal;
@@ -512,7 +513,7 @@ test('whatever comes late, twice or never: one holder at a time, tokens rise', a
       });
       await scheduler.waitFor(Promise.all(clients));
     }),
-    { numRuns: 500 },
+    { numRuns: runs(400) },
   );
 });
 

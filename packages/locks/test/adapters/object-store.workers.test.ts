@@ -55,7 +55,7 @@ function r2Bench(): LeaseBench {
 }
 
 describe('objectStoreLeases on an R2 binding', () => {
-  for (const { name, run } of leaseDriverContract(r2Bench, abilities)) test(name, run);
+  for (const { name, run } of leaseDriverContract(r2Bench, abilities)) test.concurrent(name, run);
 });
 
 describe('leaseLocker over an R2 binding', () => {
@@ -66,7 +66,7 @@ describe('leaseLocker over an R2 binding', () => {
       pass: sleep,
     };
   };
-  for (const { name, run } of lockerContract(bench, { shared: false })) test(name, run);
+  for (const { name, run } of lockerContract(bench, { shared: false })) test.concurrent(name, run);
 });
 
 /** The binding, with every call in a list; `lose` says whether the answer to one is lost after it was carried out. */

@@ -4,6 +4,7 @@ import { createLockManager, type LockManager } from '@chunks/locks/web-locks';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LockQueue } from '../../src/adapters/web-locks/lock-queue.ts';
+import { runs } from '../support/runs.ts';
 import { type Program, programs, Run } from './web-locks/programs.ts';
 
 const native = navigator.locks as LockManager;
@@ -74,7 +75,7 @@ describe('random programs, on this manager and on Node’s own navigator.locks',
     vi.spyOn(LockQueue.prototype, 'withdraw').mockImplementation(() => undefined);
     await fc.assert(
       fc.asyncProperty(programs, (program) => compare(program, true)),
-      { numRuns: 10_000 },
+      { numRuns: runs(2_000) },
     );
   });
 });

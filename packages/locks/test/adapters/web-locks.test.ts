@@ -3,6 +3,7 @@ import { countListeners, settle } from '@chunks/base/testing';
 import { createLockManager, type LockInfo, type LockMode, type LockManager as Locks } from '@chunks/locks/web-locks';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../support/runs.ts';
 
 type Fate = 'waiting' | 'in' | 'done' | 'failed' | 'turned away' | 'aborted' | 'stolen';
 
@@ -155,7 +156,7 @@ describe('a lock manager', () => {
         }
         expect(await pair.locks.query()).toEqual({ held: [], pending: [] });
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 

@@ -5,6 +5,7 @@ import type { LeaseFault } from '@chunks/locks/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Attempt, alone, bare, LeaseWorld, takeElsewhere } from '../lease-model.ts';
+import { runs } from '../support/runs.ts';
 
 const who = fc.nat(2);
 const key = fc.constantFrom('a', 'a', 'b');
@@ -87,7 +88,7 @@ describe('several processes on one store', () => {
         }
         await world.end();
       }),
-      { numRuns: 300 },
+      { numRuns: runs(200) },
     );
   });
 });
@@ -293,7 +294,7 @@ describe('driver answers in any order', () => {
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: runs(150) },
     );
   });
 });

@@ -54,7 +54,17 @@ async function failed(error: unknown): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-const { driver, close } = await openStore(address);
+/** Who is started while the server is away comes in when it is back. */
+async function opened(): ReturnType<typeof openStore> {
+  try {
+    return await openStore(address);
+  } catch {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return opened();
+  }
+}
+
+const { driver, close } = await opened();
 const locker = leaseLocker(driver, { leaseMs });
 
 async function contend(): Promise<void> {

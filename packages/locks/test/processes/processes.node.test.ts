@@ -4,12 +4,12 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { describeWith } from '../../../../.ci/with-service.ts';
 import { OwnServer } from '../support/own-server.ts';
+import { isSoak } from '../support/runs.ts';
 import { Arena } from './arena.ts';
 import type { StoreAddress } from './stores.ts';
 
 const PROCESSES = 4;
 const LEASE_MS = 800;
-const isSoak = process.env['CHUNKS_SOAK'] === '1';
 const patienceMs = isSoak ? 900_000 : 90_000;
 const HOLDERS: readonly Fault[] = ['stopHolder', 'stopHolderUntilNextRead', 'killHolder'];
 
@@ -74,28 +74,27 @@ async function contendOn(kind: StoreAddress['kind'], start: () => Promise<OwnSer
   }
 }
 
-const four = 'four processes of fifty contenders on one key';
+// Most of their time is spent on waiting for leases to end.
+describe.concurrent('four processes of fifty contenders on one key', () => {
+  describeWith('redis', 'on a server', () => {
+    test(
+      'that keeps its data over a restart',
+      () => contendOn('redis', () => OwnServer.redis('--appendonly', 'yes', '--appendfsync', 'always')),
+      patienceMs,
+    );
+    test('that forgets everything at a restart', () => contendOn('redis', () => OwnServer.redis()), patienceMs);
+  });
 
-describeWith('redis', four, () => {
+  describeWith('postgres', 'on a server', () => {
+    test('that is killed and recovers', () => contendOn('postgres', () => OwnServer.postgres()), patienceMs);
+  });
+
+  describeWith('nats', 'on a server', () => {
+    test('that is killed and recovers', () => contendOn('nats', () => OwnServer.nats()), patienceMs);
+  });
+
   test(
-    'that keeps its data over a restart',
-    () => contendOn('redis', () => OwnServer.redis('--appendonly', 'yes', '--appendfsync', 'always')),
-    patienceMs,
-  );
-  test('that forgets everything at a restart', () => contendOn('redis', () => OwnServer.redis()), patienceMs);
-});
-
-describeWith('postgres', four, () => {
-  test('that is killed and recovers', () => contendOn('postgres', () => OwnServer.postgres()), patienceMs);
-});
-
-describeWith('nats', four, () => {
-  test('that is killed and recovers', () => contendOn('nats', () => OwnServer.nats()), patienceMs);
-});
-
-describe(`${four} in a SQLite file`, () => {
-  test(
-    'that are all killed at once',
+    'in a SQLite file, all killed at once',
     async () => {
       const folder = mkdtempSync(path.join(tmpdir(), 'contended-'));
       try {

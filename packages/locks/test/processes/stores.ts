@@ -36,7 +36,10 @@ const openers: Record<StoreAddress['kind'], (at: string) => Promise<OpenStore>> 
       import('@chunks/locks/nats'),
     ]);
     const connection = await connect({ port: Number(port), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-    const bucket = await new Kvm(connection).create('locks');
+    const bucket = await new Kvm(connection).create('locks').catch(async (error) => {
+      await connection.close();
+      throw error;
+    });
     return { driver: natsLeases(bucket, { skewMs: 0 }), close: () => connection.close() };
   },
   async sqlite(file) {

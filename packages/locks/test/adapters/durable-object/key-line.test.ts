@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KeyLine, type KeyRecord } from '../../../src/adapters/durable-object/key-line.ts';
+import { runs } from '../../support/runs.ts';
 
 const START_MS = 1_700_000_000_000;
 
@@ -196,6 +197,6 @@ test('any program: the rules hold, evictions or not', () => {
         expect(kept.do((line) => line.inspect(nowMs))).toEqual(state);
       }
     }),
-    { numRuns: 1_000 },
+    { numRuns: runs(1_000) },
   );
 });

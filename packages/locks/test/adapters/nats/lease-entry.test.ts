@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeLease, encodeLease, type NatsKvEntry, subjectOf } from '../../../src/adapters/nats/lease-entry.ts';
+import { runs } from '../../support/runs.ts';
 
 const entryOf = (value: Uint8Array, operation = 'PUT'): NatsKvEntry => ({
   key: 'lease.key',
@@ -29,7 +30,7 @@ describe('keys as subjects', () => {
         expect(one.split('.')).toHaveLength(2);
         expect(one === other).toBe(a === b);
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(1_000) },
     );
   });
 
