@@ -19,6 +19,8 @@ const patience = { testTimeout: 90_000, hookTimeout: 90_000 };
 
 const config: ViteUserConfig = defineConfig({
   test: {
+    // Left alone, vitest keeps one core for itself: of two, half. Suites that wait for servers and leases leave it enough.
+    maxWorkers: '100%',
     projects: [
       {
         resolve,
