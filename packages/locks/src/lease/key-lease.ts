@@ -38,6 +38,9 @@ export class KeyLease {
   #renewal: Promise<void> | undefined;
   #failures = 0;
   #failure: unknown;
+  // A renewal without an answer may still reach the store, after a longer one that was sent later. From then on the
+  // lease is no longer than it asked for, so nobody here counts on more.
+  #unansweredMs = Number.POSITIVE_INFINITY;
   #grants = 0;
   readonly #handOffEndsMs: number;
   #isContended = false;
@@ -176,6 +179,7 @@ export class KeyLease {
     try {
       onLate(await store.renew(this.line.key, this.holder, this.token, askedMs, onLate));
     } catch (error) {
+      this.#unansweredMs = Math.min(this.#unansweredMs, askedMs);
       this.#failure = error instanceof LockUnavailableError ? error.cause : error;
       this.#renewAtMs = clock.now() + settings.poll.delayMs(++this.#failures, settings.random);
       throw error;
@@ -200,7 +204,7 @@ export class KeyLease {
   }
 
   #setTerm(sentMs: number, askedMs: number): void {
-    this.#endsInStoreMs = sentMs + askedMs;
+    this.#endsInStoreMs = sentMs + Math.min(askedMs, this.#unansweredMs);
     this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
     // With two thirds of a lease left.
     this.#renewAtMs = this.#endsInStoreMs - (this.#leaseMs * 2) / 3;

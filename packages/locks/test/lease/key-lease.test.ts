@@ -123,6 +123,22 @@ describe('extend', () => {
     expect(clock.now() + expiresInMs).toBeGreaterThan(lock.expiresAtMs);
   });
 
+  it('counts on no more than a renewal asked for that is still on its way', async () => {
+    const { clock, locks, peer, store } = alone({ leaseMs: 1_000 });
+    const lock = await locks.acquire('k', { maxHoldMs: 1e6 });
+    const delays = [3_000];
+    peer.fault = ({ method }) => (method === 'renew' ? { requestMs: delays.shift() ?? 0 } : undefined);
+    await clock.advance(900);
+    await lock.extend(20_000);
+    for (let passedMs = 0; passedMs < 15_000; passedMs += 50) {
+      await clock.advance(50);
+      const { expiresInMs = 0 } = (await store.inspect?.('k')) ?? {};
+      expect(lock.held).toBe(true);
+      expect(clock.now() + expiresInMs).toBeGreaterThan(lock.expiresAtMs);
+    }
+    expect(delays).toEqual([]);
+  });
+
   it('of one shared holder leaves the ends of the others where they were', async () => {
     const { clock, locks } = alone({ leaseMs: 100 });
     const shared = { mode: 'shared', maxHoldMs: 150 } as const;
