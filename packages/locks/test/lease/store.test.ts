@@ -1,3 +1,4 @@
+import { deferred } from '@chunks/base';
 import { settle, VirtualClock } from '@chunks/base/testing';
 import { type LeaseDriver, type LeaseLocker, leaseLocker, memoryLeases } from '@chunks/locks/lease';
 import { describe, expect, it } from 'vitest';
@@ -42,6 +43,26 @@ const ways: [string, () => unknown, unknown][] = [
   ),
   ['answers both', () => ({ busy: true, token: 5 }), expect.any(TypeError)],
 ];
+
+it('an answer that a blocked event loop has not read yet is no missing one; where there is none, that is told soon', async () => {
+  let answer = deferred<boolean>();
+  const { clock, locks } = bench('release', () => answer.promise);
+  const lost: unknown[] = [];
+  locks.on('lost', (event) => lost.push(event.cause));
+  const [read, unread] = [await locks.acquire('read'), await locks.acquire('unread')];
+  const end = read.release();
+  clock.jump(60);
+  // Timers come first, then what has arrived.
+  await clock.advance(0);
+  answer.resolve(true);
+  expect([await end, lost]).toEqual([true, []]);
+  answer = deferred();
+  const failed = unread.release().catch((error) => error);
+  clock.jump(60);
+  await clock.advance(50);
+  expect(await failed).toEqual(unavailable(expect.objectContaining({ name: 'TimeoutError' })));
+  expect(lost).toHaveLength(1);
+});
 
 describe('a driver that', () => {
   it.each(ways)('%s has not answered: acquire', async (_, how, cause) => {
