@@ -33,6 +33,7 @@ export class KeyLease {
   #state: 'live' | 'given back' | 'given up' = 'live';
   /** What a renewal asks for at least: what is usual here. */
   #leaseMs: number;
+  #sentMs = 0;
   #endsInStoreMs = 0;
   #renewAtMs = 0;
   #renewal: Promise<void> | undefined;
@@ -199,11 +200,13 @@ export class KeyLease {
     this.#failures = 0;
     this.#failure = undefined;
     this.#isContended = answer !== true;
-    this.#setTerm(sentMs, askedMs);
+    // A late answer tells nothing that an answer to a later question has not told.
+    if (sentMs >= this.#sentMs) this.#setTerm(sentMs, askedMs);
     this.#arm(nowMs);
   }
 
   #setTerm(sentMs: number, askedMs: number): void {
+    this.#sentMs = sentMs;
     this.#endsInStoreMs = sentMs + Math.min(askedMs, this.#unansweredMs);
     this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
     // With two thirds of a lease left.
