@@ -23,7 +23,7 @@ export abstract class LockError extends CodedError {
   }
 }
 
-/** The key was not free within `timeoutMs`. */
+/** The key was not free within `timeoutMs`; where the store did not answer for so long, the `cause` is LOCK_UNAVAILABLE. */
 export class LockTimeoutError extends LockError {
   readonly code = 'LOCK_TIMEOUT';
   readonly retryable = true;
@@ -31,9 +31,16 @@ export class LockTimeoutError extends LockError {
   /** Who held the key at that moment; of several shared holders, one. */
   readonly holder: { owner: string; heldMs: number } | undefined;
 
-  constructor(key: string, waitedMs: number, holder: { owner: string; heldMs: number } | undefined) {
+  /** @param unavailable where the store had not answered by then, so that nobody knows whether the key was free */
+  constructor(
+    key: string,
+    waitedMs: number,
+    holder: { owner: string; heldMs: number } | undefined,
+    unavailable?: LockUnavailableError | undefined,
+  ) {
     const by = holder && ` (held for ${holder.heldMs} ms by ${JSON.stringify(holder.owner)})`;
-    super(key, ` was not free within ${waitedMs} ms${by ?? ''}`);
+    const what = unavailable === undefined ? 'was not free' : 'got no answer from the store';
+    super(key, ` ${what} within ${waitedMs} ms${by ?? ''}`, unavailable && { cause: unavailable });
     this.waitedMs = waitedMs;
     this.holder = holder;
   }

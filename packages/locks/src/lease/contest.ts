@@ -18,6 +18,8 @@ export class Contest {
   readonly #line: LeaseLine;
   #alarm: Alarm | undefined;
   #goOn: (() => void) | undefined;
+  /** The store owes an answer. */
+  isAsking = false;
   #isYielding = false;
   #isWoken = false;
   /** The store has a place in its own line for us. */
@@ -44,7 +46,9 @@ export class Contest {
       this.#isYielding = false;
     }
     for (let terms = this.#wanted; terms !== undefined; terms = this.#wanted) {
+      this.isAsking = true;
       const answer = await this.#ask(terms);
+      this.isAsking = false;
       if ('token' in answer) return answer;
       this.#line.stayBusy();
       if (this.#wanted !== undefined) await this.#waitOn(answer);

@@ -26,6 +26,8 @@ export class LeaseLine {
   #contest: Contest | undefined;
   /** A lease on its way back to the store. */
   #leaving: { readonly holder: string; readonly left: Promise<unknown> } | undefined;
+  /** When the store last said anything about the key. */
+  #answeredMs = Number.NEGATIVE_INFINITY;
   /** How long the next contest lets other processes go first. */
   #yieldMs = 0;
 
@@ -75,6 +77,7 @@ export class LeaseLine {
 
   /** Somebody else has the key: who is first learns that it has to wait, and goes if it will not. */
   stayBusy(): void {
+    this.#answeredMs = this.table.clock.now();
     const nowMs = this.table.catchUp();
     const { first } = this.waiters;
     // Everybody behind has waited from the start.
@@ -201,6 +204,7 @@ export class LeaseLine {
       const wasOurs = await release();
       // Time for a message about the release to reach the others, and for their questions to reach the store.
       const tookMs = clock.now() - nowMs;
+      this.#answeredMs = nowMs + tookMs;
       if (isUsedUp) this.#yieldMs = store.driver.watch === undefined ? settings.pollMaxMs : tookMs + 1;
       if (hold !== undefined && wasOurs) telemetry.onReleased(hold, nowMs);
       if (hold !== undefined && !wasOurs) this.#foundLost(hold);
@@ -249,7 +253,10 @@ export class LeaseLine {
     }
     const [holder] = this.holds ?? [];
     const by = holder && { owner: holder.owner, heldMs: nowMs - holder.acquiredAtMs };
-    waiter.reject(new LockTimeoutError(this.key, nowMs - waiter.sinceMs, by));
+    const isAsked = this.#contest?.isAsking === true || this.#leaving !== undefined;
+    const isUnanswered = isAsked && waiter.patience === 'wait' && this.#answeredMs < waiter.sinceMs;
+    const unavailable = isUnanswered ? this.table.unavailable(this.key, undefined) : undefined;
+    waiter.reject(new LockTimeoutError(this.key, nowMs - waiter.sinceMs, by, unavailable));
     this.table.telemetry.onTimeout(waiter, nowMs);
   }
 

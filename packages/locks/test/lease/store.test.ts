@@ -44,6 +44,26 @@ const ways: [string, () => unknown, unknown][] = [
   ['answers both', () => ({ busy: true, token: 5 }), expect.any(TypeError)],
 ];
 
+it('a timeout says whether the store ever answered', async () => {
+  const { clock, locks } = bench('acquire', () => answers.shift() ?? new Promise(() => undefined));
+  const answers: unknown[] = [];
+  const timedOut = async (): Promise<Error> => {
+    const end = locks.acquire('k', { timeoutMs: 40 }).catch((error) => error);
+    await clock.advance(40);
+    return end;
+  };
+  const mute = await timedOut();
+  expect(mute).toMatchObject({ code: 'LOCK_TIMEOUT', message: '"k" got no answer from the store within 40 ms' });
+  expect(mute.cause).toMatchObject({ code: 'LOCK_UNAVAILABLE', message: '"k": no answer from the store "memory"' });
+  await clock.advance(100);
+  // Asked again, and not answered any more: it was busy, as far as anybody knows.
+  answers.push({ busy: true, retryAfterMs: 30 });
+  const busy = await timedOut();
+  expect(busy).toMatchObject({ code: 'LOCK_TIMEOUT', message: '"k" was not free within 40 ms' });
+  expect(busy.cause).toBeUndefined();
+  await clock.advance(100);
+});
+
 it('an answer that a blocked event loop has not read yet is no missing one; where there is none, that is told soon', async () => {
   let answer = deferred<boolean>();
   const { clock, locks } = bench('release', () => answer.promise);
