@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { objectName, parseRecord } from '../../../src/adapters/object-store/lease-record.ts';
+import { runs } from '../../support/runs.ts';
 
 describe('objectName', () => {
   test.each([
@@ -28,6 +29,7 @@ describe('objectName', () => {
         expect(nameA).toMatch(/^p\/[A-Za-z0-9._~-]+\.lease$/);
         expect(nameA.length).toBeLessThanOrEqual(1024 - 200);
       }),
+      { numRuns: runs(100) },
     );
   });
 });
