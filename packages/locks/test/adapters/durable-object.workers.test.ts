@@ -139,6 +139,7 @@ test('four processes with five contenders each: one at a time, and nobody polls'
     requests++;
     return stub.fetch(...args);
   });
+  const startMs = Date.now();
   const tokens: number[] = [];
   const lockers = Array.from({ length: 4 }, () => leaseLocker(durableObjectLeases(objects)));
   const contend = (locker: LeaseLocker): Promise<void> =>
@@ -154,8 +155,9 @@ test('four processes with five contenders each: one at a time, and nobody polls'
   expect([count, most]).toEqual([20, 1]);
   expect(tokens).toEqual([...tokens].sort((a, b) => a - b));
   expect(new Set(tokens).size).toBe(20);
-  // A turn of one process: its grant, its release, a watch, and a look by everybody whom the release wakes.
-  expect(requests).toBeLessThan(60);
+  // A turn of one process: its grant, its release, a watch, and a look by everybody whom the release wakes. Where it
+  // takes long, each looks once a second besides.
+  expect(requests).toBeLessThan(60 + (4 * (Date.now() - startMs)) / 1_000);
   await Promise.all(lockers.map((locker) => locker.close()));
 });
 
@@ -236,10 +238,10 @@ describe('an object that goes away', () => {
     expect(await alarmOf()).not.toBe(null);
     expect(await driver.renew('key', 'a', token, 60_000)).toEqual({ contended: true });
     // Missed altogether: whoever comes next hands on.
-    const late = durableObjectLeases(space(env.LEASES));
+    const late = durableObjectLeases(space(env.TIMED_LEASES));
     await take(late, 'dead', 20);
     expect(await ask(late, 'b')).toMatchObject({ queued: true });
-    await sleep(40);
+    await clock.advance(40);
     expect(await ask(late, 'newcomer')).toMatchObject({ busy: true, holder: 'b' });
   });
 
