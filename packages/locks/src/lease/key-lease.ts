@@ -207,10 +207,11 @@ export class KeyLease {
 
   #setTerm(sentMs: number, askedMs: number): void {
     this.#sentMs = sentMs;
-    this.#endsInStoreMs = sentMs + Math.min(askedMs, this.#unansweredMs);
+    const termMs = Math.min(askedMs, this.#unansweredMs);
+    this.#endsInStoreMs = sentMs + termMs;
     this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
     // With two thirds of a lease left.
-    this.#renewAtMs = this.#endsInStoreMs - (this.#leaseMs * 2) / 3;
+    this.#renewAtMs = this.#endsInStoreMs - (Math.min(this.#leaseMs, termMs) * 2) / 3;
   }
 
   #loseAll(nowMs: number, isExpired: boolean, cause: unknown): void {

@@ -139,6 +139,23 @@ describe('extend', () => {
     expect(delays).toEqual([]);
   });
 
+  it('renews a lease at its own pace, although a shorter one asked for is still on its way', async () => {
+    const { clock, locks, peer, calls } = alone({ leaseMs: 100 });
+    const delays = [1_000];
+    peer.fault = ({ method }) => (method === 'renew' ? { requestMs: delays.shift() ?? 0 } : undefined);
+    const short = await locks.acquire('k');
+    const next = locks.acquire('k', { leaseMs: 10_000, maxHoldMs: 1e6 });
+    const other = locks.acquire('k', { leaseMs: 10_000, maxHoldMs: 1e6 });
+    await clock.advance(45);
+    await short.release();
+    await clock.advance(500);
+    const renewals = calls.filter(({ method }) => method === 'renew').length;
+    // One in 33 ms at most, and some that are tried again.
+    expect(renewals).toBeLessThan(40);
+    await (await next).release();
+    await (await other).release();
+  });
+
   it('of one shared holder leaves the ends of the others where they were', async () => {
     const { clock, locks } = alone({ leaseMs: 100 });
     const shared = { mode: 'shared', maxHoldMs: 150 } as const;
