@@ -37,7 +37,7 @@ test.each([
   { imports: "{ KeyedMutex } from '@chunks/locks'", limit: 6_100, unused: /http\/|range|bytes\.ts|virtual-clock/ },
   {
     imports: "{ leaseLocker } from '@chunks/locks/lease'; { redisLeases } from '@chunks/locks/redis'",
-    limit: 12_100,
+    limit: 12_200,
     unused: /http\/|range|bytes\.ts|virtual-clock|lock-table|memory-leases|postgres|nats/,
   },
   {

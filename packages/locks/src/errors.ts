@@ -31,16 +31,14 @@ export class LockTimeoutError extends LockError {
   /** Who held the key at that moment; of several shared holders, one. */
   readonly holder: { owner: string; heldMs: number } | undefined;
 
-  /** @param unavailable where the store had not answered by then, so that nobody knows whether the key was free */
   constructor(
     key: string,
     waitedMs: number,
     holder: { owner: string; heldMs: number } | undefined,
-    unavailable?: LockUnavailableError | undefined,
+    options?: { cause?: LockUnavailableError },
   ) {
     const by = holder && ` (held for ${holder.heldMs} ms by ${JSON.stringify(holder.owner)})`;
-    const what = unavailable === undefined ? 'was not free' : 'got no answer from the store';
-    super(key, ` ${what} within ${waitedMs} ms${by ?? ''}`, unavailable && { cause: unavailable });
+    super(key, ` was not free within ${waitedMs} ms${by ?? ''}`, options);
     this.waitedMs = waitedMs;
     this.holder = holder;
   }

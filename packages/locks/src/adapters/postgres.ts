@@ -142,7 +142,8 @@ function runnerOf(send: PostgresClient['query'], create: string): Run {
  * Leases are counted by the database's clock, and so are tokens. Waiters hear of a release by LISTEN/NOTIFY.
  *
  * Give it a pool of three connections or more: calls side by side take one each, and listening takes one; a Client
- * takes calls one by one, and does not come back when its connection breaks. It needs the isolation `read committed`,
+ * takes calls one by one, and does not come back when its connection breaks. Renewals wait for a connection as everything
+ * else does: where the tasks under the locks can use up the pool, give the locks one of their own. It needs the isolation `read committed`,
  * which is the default. A lock is one row, which goes a day after its last lease. Waiters stand in no line: a released
  * key goes to whoever asks first. The client stays yours; `close` gives back the connection that listened, and nothing else.
  *

@@ -226,6 +226,9 @@ const textOf = (key: string): string =>
  * if tonumber(redis.call('HGET', KEYS[1], 'token') or 0) > tonumber(ARGV[2]) then return 0 end return redis.call('HSET', KEYS[1], 'value', ARGV[1], 'token', ARGV[2]) and 1
  * ```
  *
+ * A client that queues commands while the server is away sends them once it is back; what is granted so late is given
+ * back at once.
+ *
  * Each lock is one key, kept until a day after its last lease. Waiters stand in no line: a released key goes to whoever
  * asks first. The client stays yours; `close` closes the connection that was opened for pub/sub, and nothing else.
  *

@@ -108,7 +108,7 @@ export class Contest {
     const { table, key } = this.#line;
     if (!('token' in answer)) return;
     const line = table.lines.get(key);
-    if (line?.isUsing(this.holder)) line.wake();
+    if (line?.isUsing(this.holder, answer.token)) line.wake();
     else table.letGo(key, this.holder, answer.token);
   }
 

@@ -25,7 +25,7 @@ export class LeaseLine {
   #lease: KeyLease | undefined;
   #contest: Contest | undefined;
   /** A lease on its way back to the store. */
-  #leaving: { readonly holder: string; readonly left: Promise<unknown> } | undefined;
+  #leaving: Promise<unknown> | undefined;
   /** When the store last said anything about the key. */
   #answeredMs = Number.NEGATIVE_INFINITY;
   /** How long the next contest lets other processes go first. */
@@ -47,13 +47,14 @@ export class LeaseLine {
     return this.#lease?.holds;
   }
 
-  isUsing(holder: string): boolean {
-    return [this.#lease?.holder, this.#contest?.holder, this.#leaving?.holder].includes(holder);
+  /** Whether what the store has given to this name is what we have, or are about to ask for. */
+  isUsing(holder: string, token: number): boolean {
+    return this.#contest?.holder === holder || (this.#lease?.holder === holder && this.#lease.token === token);
   }
 
   /** Until the store has answered to the last release. */
   get left(): Promise<unknown> | undefined {
-    return this.#leaving?.left.catch(() => undefined);
+    return this.#leaving?.catch(() => undefined);
   }
 
   wake(): void {
@@ -193,7 +194,7 @@ export class LeaseLine {
     lease.giveBack();
     this.#lease = undefined;
     const left = this.#sendBack(lease, nowMs, isUsedUp, hold);
-    this.#leaving = { holder: lease.holder, left };
+    this.#leaving = left;
     return left;
   }
 
@@ -255,7 +256,7 @@ export class LeaseLine {
     const by = holder && { owner: holder.owner, heldMs: nowMs - holder.acquiredAtMs };
     const isAsked = this.#contest?.isAsking === true || this.#leaving !== undefined;
     const isUnanswered = isAsked && waiter.patience === 'wait' && this.#answeredMs < waiter.sinceMs;
-    const unavailable = isUnanswered ? this.table.unavailable(this.key, undefined) : undefined;
+    const unavailable = isUnanswered ? { cause: this.table.unavailable(this.key, undefined) } : undefined;
     waiter.reject(new LockTimeoutError(this.key, nowMs - waiter.sinceMs, by, unavailable));
     this.table.telemetry.onTimeout(waiter, nowMs);
   }
