@@ -209,7 +209,7 @@ export class KeyLease {
     this.#sentMs = sentMs;
     const termMs = Math.min(askedMs, this.#unansweredMs);
     this.#endsInStoreMs = sentMs + termMs;
-    this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(askedMs);
+    this.deadlineMs = this.#endsInStoreMs - this.line.table.settings.driftMs(termMs);
     // With two thirds of a lease left.
     this.#renewAtMs = this.#endsInStoreMs - (Math.min(this.#leaseMs, termMs) * 2) / 3;
   }
