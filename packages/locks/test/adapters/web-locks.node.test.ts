@@ -8,6 +8,8 @@ import { runs } from '../support/runs.ts';
 import { type Program, programs, Run } from './web-locks/programs.ts';
 
 const native = navigator.locks as LockManager;
+// It came with Node 24: before that there is nothing to compare with.
+const describeBeside = describe.skipIf(native === undefined);
 let made = 0;
 const nextPrefix = (): string => `chunks ${++made}/`;
 
@@ -53,7 +55,7 @@ const SEEN = [
   'without',
 ];
 
-describe('random programs, on this manager and on Node’s own navigator.locks', () => {
+describeBeside('random programs, on this manager and on Node’s own navigator.locks', () => {
   const tally = new Tally();
 
   async function compare(program: Program, abortsWaiting: boolean): Promise<void> {
@@ -80,7 +82,7 @@ describe('random programs, on this manager and on Node’s own navigator.locks',
   });
 });
 
-describe('arguments', () => {
+describeBeside('arguments', () => {
   const signal = (): AbortSignal => new AbortController().signal;
   const never = (): string => 'entered';
   const odd: [string, () => unknown[]][] = [
@@ -142,7 +144,7 @@ describe('arguments', () => {
   });
 });
 
-describe('where it is the standard that is followed, Node still does otherwise', () => {
+describeBeside('where it is the standard that is followed, Node still does otherwise', () => {
   const both = [createLockManager(), native];
   const inTurn = async <T>(look: (manager: LockManager, name: string) => Promise<T>): Promise<T[]> => [
     await look(both[0] as LockManager, nextPrefix()),
