@@ -379,8 +379,11 @@ export class LeaseWorld {
     const attempt = this.attempts[id] as Attempt;
     expect(attempt.fate).toBe('waiting');
     attempt.fate = 'held';
+    // Whose time is up in this very tick has left the line, and is told after the others.
+    const nowMs = this.clock.now();
     const before = this.with('waiting').filter(
-      ({ key, peer, id: other, isTry }) => key === attempt.key && peer === attempt.peer && other < id && !isTry,
+      ({ key, peer, id: other, isTry, dueMs }) =>
+        key === attempt.key && peer === attempt.peer && other < id && !isTry && dueMs > nowMs,
     );
     expect(before, 'who came before is served before').toEqual([]);
     const inside = this.held(attempt.key);
