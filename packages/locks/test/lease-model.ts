@@ -273,7 +273,8 @@ export class LeaseWorld {
 
   /** Everything that must be so at any time. */
   async check(): Promise<void> {
-    await settle();
+    // A process that goes on may have much to catch up with, question after question.
+    for (let i = 0; i < 4; i++) await settle();
     for (const error of this.#wrong) throw error;
     for (const one of this.with('held')) if (one.lock?.held === false) this.#over.add(one);
     for (const one of this.held()) {
