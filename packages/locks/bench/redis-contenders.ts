@@ -5,8 +5,14 @@ export interface Redis {
   set(...args: (string | number)[]): Promise<unknown>;
   del(key: string): Promise<unknown>;
   info(section: string): Promise<string>;
-  config(...args: string[]): Promise<unknown>;
   quit(): Promise<unknown>;
+  monitor(): Promise<Monitor>;
+}
+
+/** A connection that hears every command the server carries out; those inside scripts have the source `lua`. */
+export interface Monitor {
+  on(event: 'monitor', heard: (time: string, args: string[], source: string) => void): unknown;
+  disconnect(): void;
 }
 
 /** A lock of one process: what `enter` gives leaves again. */
