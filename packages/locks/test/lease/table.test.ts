@@ -65,7 +65,11 @@ async function play(world: LeaseWorld, one: Step, faults: readonly (LeaseFault |
   if (one.do === 'pass') await world.clock.advance(one.ms);
   if (one.do === 'jump') await world.jump(one.ms);
   if (one.do === 'stop') peer?.clock.stop();
-  if (one.do === 'go on') peer?.clock.goOn();
+  if (one.do === 'go on') {
+    peer?.clock.goOn();
+    // What it finds late it may do by a timer of 0 ms.
+    await world.clock.advance(0);
+  }
   if (one.do === 'cut off' && peer) peer.fault = () => 'unreachable';
   if (one.do === 'heal' && peer) peer.fault = ({ count }) => faults[count % Math.max(1, faults.length)];
 }
