@@ -55,7 +55,7 @@ export function checkLeaseTerms(settings: LeaseSettings, options: AcquireOptions
 }
 
 /** A lease that drift alone would use up is none, and no store counts to Infinity. @throws TypeError | RangeError */
-export function checkLease(settings: LeaseSettings, leaseMs: number): void {
+function checkLease(settings: LeaseSettings, leaseMs: number): void {
   checkNumber('leaseMs', leaseMs, 1, MAX_LEASE_MS);
   const driftMs = settings.driftMs(leaseMs);
   if (leaseMs <= driftMs) refuseRange('leaseMs', `more than the drift of ${driftMs} ms`, leaseMs);
