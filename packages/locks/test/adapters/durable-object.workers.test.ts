@@ -12,6 +12,7 @@ import {
   lockerContract,
 } from '../../src/testing.ts';
 import { Pace } from '../support/pace.ts';
+import { onRealTime } from '../support/runs.ts';
 import { clock } from '../support/timed-lease-object.ts';
 
 const abilities: LeaseAbilities = {
@@ -76,7 +77,7 @@ function timedBench(): LeaseBench {
 }
 
 describe('durableObjectLeases', () => {
-  for (const { name, run } of leaseDriverContract(timedBench, abilities)) test(name, run);
+  for (const { name, run } of leaseDriverContract(timedBench, abilities)) test(name, onRealTime, run);
 });
 
 describe('leaseLocker over Durable Objects', () => {
@@ -88,7 +89,7 @@ describe('leaseLocker over Durable Objects', () => {
       pass: (ms) => pace.pass(ms),
     };
   };
-  for (const { name, run } of lockerContract(bench, { shared: false })) test(name, run);
+  for (const { name, run } of lockerContract(bench, { shared: false })) test(name, onRealTime, run);
 });
 
 const signal = new AbortController().signal;

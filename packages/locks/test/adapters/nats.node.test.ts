@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { describeWith } from '../../../../.ci/with-service.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { OwnServer } from '../support/own-server.ts';
+import { onRealTime } from '../support/runs.ts';
 
 const SERVER = '127.0.0.1:4222';
 const SKEW_MS = 250;
@@ -58,7 +59,7 @@ describeWith('nats', 'leases in a bucket', () => {
     };
   }
   const abilities = { shared: false, inspect: true, watch: true, line: false, clock: 'store', remote: true } as const;
-  test.concurrent.each(leaseDriverContract(bench, abilities))('$name', ({ run }) => run());
+  test.concurrent.each(leaseDriverContract(bench, abilities))('$name', onRealTime, ({ run }) => run());
 
   async function lockers(): Promise<LockerBench> {
     const kv = await new Kvm(connection).create(newBucket());
@@ -69,7 +70,9 @@ describeWith('nats', 'leases in a bucket', () => {
       close: async () => void (await kv.destroy()),
     };
   }
-  test.concurrent.each(lockerContract(lockers, { shared: false }))('as a locker: $name', ({ run }) => run());
+  test.concurrent.each(lockerContract(lockers, { shared: false }))('as a locker: $name', onRealTime, ({ run }) =>
+    run(),
+  );
 });
 
 /** Finds back by itself, soon and for ever. */

@@ -10,6 +10,7 @@ import {
   leaseDriverContract,
   lockerContract,
 } from '../../src/testing.ts';
+import { onRealTime } from '../support/runs.ts';
 
 const abilities: LeaseAbilities = {
   shared: false,
@@ -55,7 +56,7 @@ function r2Bench(): LeaseBench {
 }
 
 describe('objectStoreLeases on an R2 binding', () => {
-  for (const { name, run } of leaseDriverContract(r2Bench, abilities)) test.concurrent(name, run);
+  for (const { name, run } of leaseDriverContract(r2Bench, abilities)) test.concurrent(name, onRealTime, run);
 });
 
 describe('leaseLocker over an R2 binding', () => {
@@ -66,7 +67,7 @@ describe('leaseLocker over an R2 binding', () => {
       pass: sleep,
     };
   };
-  for (const { name, run } of lockerContract(bench, { shared: false })) test.concurrent(name, run);
+  for (const { name, run } of lockerContract(bench, { shared: false })) test.concurrent(name, onRealTime, run);
 });
 
 /** The binding, with every call in a list; `lose` says whether the answer to one is lost after it was carried out. */

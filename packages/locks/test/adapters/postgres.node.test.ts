@@ -16,6 +16,7 @@ import { describeWith } from '../../../../.ci/with-service.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
 import { OwnServer } from '../support/own-server.ts';
+import { onRealTime } from '../support/runs.ts';
 
 const CONNECTION = { host: '127.0.0.1', port: 5432, user: 'postgres', database: 'test' };
 const DAY_MS = 86_400_000;
@@ -101,7 +102,7 @@ function contractOn({ open, openBehind, admin, options = () => ({}) }: Store, ab
       },
     };
   };
-  for (const { name, run } of leaseDriverContract(makeBench, abilities)) it.concurrent(name, run);
+  for (const { name, run } of leaseDriverContract(makeBench, abilities)) it.concurrent(name, onRealTime, run);
 }
 
 describeWith('postgres', 'postgresLeases keeps the contract', () => {
@@ -177,7 +178,7 @@ describeWith('postgres', 'leaseLocker over postgresLeases keeps the contract of 
       },
     };
   };
-  for (const { name, run } of lockerContract(makeBench, { shared: false })) it.concurrent(name, run);
+  for (const { name, run } of lockerContract(makeBench, { shared: false })) it.concurrent(name, onRealTime, run);
 });
 
 describeWith('postgres', 'what postgresLeases says and keeps', () => {

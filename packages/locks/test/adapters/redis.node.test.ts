@@ -16,6 +16,7 @@ import { describeWith } from '../../../../.ci/with-service.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
 import { OwnServer } from '../support/own-server.ts';
+import { onRealTime } from '../support/runs.ts';
 
 const PORT = 6379;
 const newPrefix = (): string => `chunks test ${crypto.randomUUID()}:`;
@@ -130,7 +131,7 @@ function contractOn(port: () => number, open: Open, abilities: LeaseAbilities, o
       },
     };
   };
-  for (const { name, run } of leaseDriverContract(makeBench, abilities)) it.concurrent(name, run);
+  for (const { name, run } of leaseDriverContract(makeBench, abilities)) it.concurrent(name, onRealTime, run);
 }
 
 describeWith('redis', 'redisLeases', () => {
@@ -171,7 +172,7 @@ describeWith('redis', 'leaseLocker over redisLeases keeps the contract of all lo
       },
     };
   };
-  for (const { name, run } of lockerContract(makeBench, { shared: false })) it.concurrent(name, run);
+  for (const { name, run } of lockerContract(makeBench, { shared: false })) it.concurrent(name, onRealTime, run);
 });
 
 describeWith('redis', 'what redisLeases says and keeps', () => {

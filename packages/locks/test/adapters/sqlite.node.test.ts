@@ -11,6 +11,7 @@ import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { sqliteLeases } from '@chunks/locks/sqlite';
 import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { onRealTime } from '../support/runs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'locks-sqlite-'));
 // Open to the user without rights who gets to try a file that cannot be written.
@@ -73,7 +74,7 @@ function bench(): LeaseBench {
 
 describe('what every driver must do', () => {
   const abilities = { shared: false, inspect: true, watch: true, line: true, clock: 'injected', remote: true } as const;
-  test.each(leaseDriverContract(bench, abilities))('$name', ({ run }) => run());
+  test.each(leaseDriverContract(bench, abilities))('$name', onRealTime, ({ run }) => run());
 });
 
 describe('what every locker must do, over it', () => {
@@ -94,7 +95,7 @@ describe('what every locker must do, over it', () => {
       close: async () => void (await Promise.all(drivers.map((driver) => driver.close?.()))),
     };
   }
-  test.each(lockerContract(lockers, { shared: false }))('$name', ({ run }) => run());
+  test.each(lockerContract(lockers, { shared: false }))('$name', onRealTime, ({ run }) => run());
 });
 
 describe('the file', () => {

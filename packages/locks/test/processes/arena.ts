@@ -95,16 +95,22 @@ export class Arena {
 
   /** Stops a holder between its read and its write until others have written, then lets it go on. */
   async stopHolder(): Promise<void> {
-    const stopped = await this.#holder('SIGSTOP');
-    await this.granted(5, ({ process }) => process !== stopped);
-    await this.#resume(stopped);
+    await this.#stopped(async (stopped) => {
+      const from = this.grants.length;
+      await this.#patiently(() => this.grants.slice(from).filter(({ process }) => process !== stopped).length >= 5);
+    });
   }
 
   /** The same, but the late write comes when the next holder has read and not yet written: the worst of moments. */
   async stopHolderUntilNextRead(): Promise<void> {
-    const stopped = await this.#holder('SIGSTOP');
-    await new Promise<void>((resolve, reject) => {
-      this.#onRead = () => this.#resume(stopped).then(resolve, reject);
+    await this.#stopped(async (stopped) => {
+      let isLate = false;
+      this.#onRead = async () => {
+        await this.#resume(stopped);
+        isLate = true;
+      };
+      await this.#patiently(() => isLate);
+      this.#onRead = undefined;
     });
   }
 
@@ -154,6 +160,29 @@ export class Arena {
         return undefined;
       };
     });
+  }
+
+  /**
+   * Stops a holder and lets it go on once the others have got somewhere. A process of SQLite may be stopped in the midst
+   * of a transaction, while which nobody else gets anywhere: then it is another one's turn.
+   */
+  async #stopped(others: (stopped: number) => Promise<void>): Promise<void> {
+    for (let tries = 0; tries < 10; tries++) {
+      const stopped = await this.#holder('SIGSTOP');
+      const { refused } = this;
+      await others(stopped);
+      this.#processes.get(stopped)?.kill('SIGCONT');
+      const isLate = await this.#patiently(() => this.refused > refused);
+      if (isLate) return;
+    }
+    throw new Error(`no holder that was stopped ever wrote late; ${this.summary()}`);
+  }
+
+  /** For a while. @returns whether it came to be */
+  async #patiently(isSo: () => boolean): Promise<boolean> {
+    const endMs = performance.now() + 5_000;
+    while (!isSo() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 10));
+    return isSo();
   }
 
   async #resume(stopped: number): Promise<void> {
