@@ -47,13 +47,15 @@ describe('a real server over real files', () => {
     });
 
     it(`over ${name}: PATCHes of one upload at once write one after the other`, async () => {
-      const server = await start(tusLocker(make()));
+      // Time enough for a body to come in before its request is cut off.
+      const server = await start(tusLocker(make()), { lockDrainTimeout: 20_000 });
       const id = await server.create(bytes.length);
       const patches = Array.from({ length: 8 }, () => server.patch(id, 0, bytes.length));
       for (const patch of patches) patch.end(bytes);
       const statuses = (await Promise.all(patches.map(({ answer }) => answer))).map(({ status }) => status);
-      // Who comes second finds the offset moved on.
-      expect(statuses.sort()).toEqual([204, ...Array.from({ length: 7 }, () => 409)]);
+      // Who comes second finds the offset moved on, or has been asked to end before it began to write.
+      expect(statuses.filter((status) => status === 204)).toHaveLength(1);
+      expect(statuses.filter((status) => ![204, 400, 409].includes(status))).toEqual([]);
       expect([server.mostWriting, server.finished]).toEqual([1, 1]);
       expect(server.read(id).equals(bytes)).toBe(true);
     });
@@ -63,7 +65,7 @@ describe('a real server over real files', () => {
       const id = await server.create(bytes.length);
       const stalled = server.patch(id, 0, bytes.length);
       stalled.write(bytes.subarray(0, 50_000));
-      await until(() => server.writing === 1);
+      await until(() => server.writing === 1 && server.read(id).length === 50_000);
       const offsets: number[] = [];
       const url = await server.upload(bytes, {
         uploadUrl: `${server.uploads}/${id}`,
@@ -159,7 +161,7 @@ describe('a real server over real files', () => {
     };
 
     it('take turns; the other one cannot be asked to end, so who waits for it is told to try again', async () => {
-      const [first, second] = await both({ timeoutMs: 50 });
+      const [first, second] = await both({ timeoutMs: 500 });
       const id = await first.create(bytes.length);
       const stalled = first.patch(id, 0, bytes.length);
       stalled.write(bytes.subarray(0, 50_000));
@@ -172,7 +174,7 @@ describe('a real server over real files', () => {
     });
 
     it('go on after maxHoldMs; the request that has lost its lock is ended, and not told to have succeeded', async () => {
-      const [first, second] = await both({ maxHoldMs: 200 });
+      const [first, second] = await both({ maxHoldMs: 2_000 });
       const id = await first.create(bytes.length);
       const stalled = first.patch(id, 0, bytes.length);
       stalled.write(bytes.subarray(0, 50_000));
