@@ -300,12 +300,14 @@ describe('case by case', () => {
   });
 
   it("whoever lost the lock is asked to end, once, and cannot unlock what is another's by now", async () => {
-    const mutex = new KeyedMutex();
+    const clock = new VirtualClock();
+    const mutex = new KeyedMutex({ clock });
     const locker = tusLocker(mutex, { maxHoldMs: 20 });
     const [first, second] = [locker.newLock('1'), locker.newLock('1')];
     const asked = { first: 0, second: 0 };
     await first.lock(never, () => void asked.first++);
-    await until(() => asked.first === 1);
+    await clock.advance(20);
+    expect(asked.first).toBe(1);
     await second.lock(never, () => void asked.second++);
     await expect(first.unlock()).rejects.toMatchObject({ code: 'LOCK_LOST', status_code: 423 });
     expect(await mutex.isLocked('1')).toBe(true);
