@@ -15,6 +15,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { describeWith } from '../../../../.ci/with-service.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
+import {
+  breakWatches,
+  cutEarly,
+  hearOnOneConnection,
+  loseReplies,
+  refuseAll,
+  tellApart,
+} from '../support/outage-steps.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { onRealTime } from '../support/runs.ts';
 
@@ -452,34 +460,11 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
   });
 
   it('a cut before the acquire arrives is an error, and the key is free', async () => {
-    const [driver, other] = [await connect(proxy.port), await connect()];
-    await take(driver, 'before', 'a');
-    proxy.cutNext('request', 'cut early');
-    await expect(take(driver, 'cut early', 'a')).rejects.toThrow(Error);
-    expect([proxy.hasCut, await other.inspect?.('cut early')]).toEqual([true, undefined]);
-    expect(await takeInTheEnd(driver, 'cut early', 'a')).toBeGreaterThan(0);
+    await cutEarly(await connect(proxy.port), await connect(), proxy, 'cut early');
   });
 
   it('a lost reply is an error; asked again, the holder gets the same token', async () => {
-    const [driver, other] = [await connect(proxy.port), await connect()];
-    await take(driver, 'before', 'a');
-    proxy.cutNext('reply', 'lost reply');
-    await expect(take(driver, 'lost reply', 'a')).rejects.toThrow(Error);
-    expect(proxy.hasCut).toBe(true);
-    // Neither free nor lost: it is ours, only we do not know.
-    expect(await ask(other, 'lost reply', 'b')).toMatchObject({ busy: true, holder: 'a' });
-    const token = await takeInTheEnd(driver, 'lost reply', 'a');
-    expect(await driver.renew('lost reply', 'a', token, LONG_MS)).toBe(true);
-
-    proxy.cutNext('reply', 'lost reply');
-    await expect(driver.renew('lost reply', 'a', token, 10 * LONG_MS)).rejects.toThrow(Error);
-    expect((await other.inspect?.('lost reply'))?.expiresInMs).toBeGreaterThan(9 * LONG_MS);
-    expect(await takeInTheEnd(driver, 'lost reply', 'a')).toBe(token);
-
-    proxy.cutNext('reply', 'lost reply');
-    await expect(driver.release('lost reply', 'a', token)).rejects.toThrow(Error);
-    expect(await other.inspect?.('lost reply')).toBeUndefined();
-    expect(await take(other, 'lost reply', 'b')).toBeGreaterThan(token);
+    await loseReplies([await connect(proxy.port), await connect()], proxy, 'lost reply', true);
   });
 
   it('down, lost and busy are three things, and leases outlive a server that dies', async () => {
@@ -488,10 +473,7 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
     const brief = await take(driver, 'brief', 'a', 1);
     const theirs = await take(other, 'theirs', 'b');
     await server.kill();
-    await expect(ask(driver, 'theirs', 'a')).rejects.toThrow(Error);
-    await expect(driver.renew('mine', 'a', mine, LONG_MS)).rejects.toThrow(Error);
-    await expect(driver.release('mine', 'a', mine)).rejects.toThrow(Error);
-    await expect(driver.inspect?.('mine')).rejects.toThrow(Error);
+    await refuseAll(driver, mine);
     await server.start();
     await until(
       () =>
@@ -509,26 +491,7 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
   });
 
   it('through the locker they are LOCK_TIMEOUT, LOCK_LOST and LOCK_UNAVAILABLE', async () => {
-    const [mine, theirs] = [leaseLocker(await connect()), leaseLocker(await connect())];
-    const lock = await theirs.acquire('key');
-    await expect(mine.acquire('key', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
-    await query('TRUNCATE chunks_locks');
-    await expect(lock.extend()).rejects.toMatchObject({ code: 'LOCK_LOST' });
-    expect(lock.held).toBe(false);
-    await server.kill();
-    await expect(mine.acquire('key')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', cause: expect.any(Error) });
-    await server.start();
-    await until(
-      () =>
-        mine
-          .run('key', () => true)
-          .catch((error: { code?: string }) => {
-            expect(error.code).toBe('LOCK_UNAVAILABLE');
-            return false;
-          }),
-      'a lock after the outage',
-    );
-    await Promise.all([mine.close(), theirs.close()]);
+    await tellApart([await connect(), await connect()], server, () => query('TRUNCATE chunks_locks'));
   });
 
   it('a table that was emptied means lost, and tokens still rise', async () => {
@@ -542,39 +505,11 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
 
   it('one connection hears of all keys, and goes a second after the last watcher', async () => {
     const clock = new VirtualClock();
-    const driver = await connect(server.port, { clock });
-    expect(await listeners()).toBe(0);
-    const heard = await Promise.all(Array.from({ length: 50 }, (_, i) => watching(driver, `key ${i}`)));
-    expect(await listeners()).toBe(1);
-    for (const { stop } of heard) stop();
-    await clock.advance(1_000);
-    await until(async () => (await listeners()) === 0, 'the end of the connection');
-    await watching(driver, 'again');
-    expect(await listeners()).toBe(1);
-    await driver.close?.();
-    await until(async () => (await listeners()) === 0, 'the end of the connection');
+    await hearOnOneConnection(await connect(server.port, { clock }), clock, listeners);
   });
 
   it('a broken connection wakes everybody once and heals with the next busy answer', async () => {
-    const [driver, other] = [await connect(proxy.port), await connect()];
-    const token = await take(other, 'broken', 'a');
-    const heard = [await watching(driver, 'broken'), await watching(driver, 'another')];
-    proxy.breakAll();
-    await until(() => heard.every(({ wakes }) => wakes === 1), 'a wake for everybody');
-    await until(
-      () =>
-        ask(driver, 'broken', 'b').then(
-          (answer) => 'busy' in answer,
-          () => false,
-        ),
-      'a busy answer',
-    );
-    // Woken again once it is back: nobody told what happened meanwhile.
-    await until(() => heard.every(({ wakes }) => wakes === 2), 'a wake for what was missed');
-    expect(await listeners()).toBe(1);
-    expect(await other.release('broken', 'a', token)).toBe(true);
-    await until(() => heard[0]?.wakes === 3, 'the wake');
-    expect(heard[1]?.wakes).toBe(2);
+    await breakWatches([await connect(proxy.port), await connect()], proxy, listeners);
   });
 
   it('watch rejects when nobody answers, and works when somebody does', async () => {

@@ -15,6 +15,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { describeWith } from '../../../../.ci/with-service.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
+import {
+  breakWatches,
+  cutEarly,
+  hearOnOneConnection,
+  loseReplies,
+  refuseAll,
+  tellApart,
+} from '../support/outage-steps.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { onRealTime } from '../support/runs.ts';
 
@@ -343,6 +351,11 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     ['ioredis', openIoredis],
     ['node-redis', openNodeRedis],
   ] as const;
+  const forgetAll = async (): Promise<void> => {
+    const admin = new Redis(server.port);
+    await admin.flushall();
+    admin.disconnect();
+  };
   /** How many connections listen. */
   const subscribers = async (): Promise<number> => {
     const admin = new Redis(server.port);
@@ -358,9 +371,7 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();
     proxy.up();
-    const admin = new Redis(server.port);
-    await admin.flushall();
-    admin.disconnect();
+    await forgetAll();
   });
   afterAll(async () => {
     await proxy.close();
@@ -400,39 +411,16 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     admin.disconnect();
   });
 
-  it.each(both)('a cut before the acquire arrives is an error, and the key is free, with %s', async (_, open) => {
-    const [driver, other] = [await connect(open, proxy.port), await connect()];
-    const key = `cut early ${_}`;
-    // The script is known: the next message is the acquire itself.
-    await take(driver, `${key} before`, 'a');
-    proxy.cutNext('request', `${key} here`);
-    await expect(take(driver, `${key} here`, 'a')).rejects.toThrow(Error);
-    expect([proxy.hasCut, await other.inspect?.(`${key} here`)]).toEqual([true, undefined]);
-    await takeInTheEnd(driver, `${key} here`, 'a');
+  it.each(both)('a cut before the acquire arrives is an error, and the key is free, with %s', async (name, open) => {
+    await cutEarly(await connect(open, proxy.port), await connect(), proxy, `cut early ${name}`);
   });
 
-  it.each(both)('a lost reply is an error; asked again, the holder gets the same token, with %s', async (_, open) => {
-    const [driver, other] = [await connect(open, proxy.port), await connect()];
-    const key = `lost ${_}`;
-    await take(driver, `${key} before`, 'a');
-    proxy.cutNext('reply', `${key} here`);
-    await expect(take(driver, `${key} here`, 'a')).rejects.toThrow(Error);
-    expect(proxy.hasCut).toBe(true);
-    // Neither free nor lost: it is ours, only we do not know.
-    expect(await ask(other, `${key} here`, 'b')).toMatchObject({ busy: true, holder: 'a' });
-    const token = await takeInTheEnd(driver, `${key} here`, 'a');
-    expect(await driver.renew(`${key} here`, 'a', token, LONG_MS)).toEqual({ contended: true });
-
-    proxy.cutNext('reply', `${key} here`);
-    await expect(driver.renew(`${key} here`, 'a', token, 10 * LONG_MS)).rejects.toThrow(Error);
-    expect((await other.inspect?.(`${key} here`))?.expiresInMs).toBeGreaterThan(9 * LONG_MS);
-    expect(await takeInTheEnd(driver, `${key} here`, 'a')).toBe(token);
-
-    proxy.cutNext('reply', `${key} here`);
-    await expect(driver.release(`${key} here`, 'a', token)).rejects.toThrow(Error);
-    expect(await other.inspect?.(`${key} here`)).toBeUndefined();
-    expect(await take(other, `${key} here`, 'b')).toBeGreaterThan(token);
-  });
+  it.each(both)(
+    'a lost reply is an error; asked again, the holder gets the same token, with %s',
+    async (name, open) => {
+      await loseReplies([await connect(open, proxy.port), await connect()], proxy, `lost ${name}`, { contended: true });
+    },
+  );
 
   it('a client that sends again by itself is given one lease, and one token', async () => {
     const client = new Redis(proxy.port);
@@ -449,10 +437,7 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     const [driver, other] = [await connect(open), await connect()];
     const [mine, theirs] = [await take(driver, 'mine', 'a'), await take(other, 'theirs', 'b')];
     await server.kill();
-    await expect(ask(driver, 'theirs', 'a')).rejects.toThrow(Error);
-    await expect(driver.renew('mine', 'a', mine, LONG_MS)).rejects.toThrow(Error);
-    await expect(driver.release('mine', 'a', mine)).rejects.toThrow(Error);
-    await expect(driver.inspect?.('mine')).rejects.toThrow(Error);
+    await refuseAll(driver, mine);
     await server.start();
     // It has forgotten everything: the leases are lost, and tokens go up all the same, by the clock.
     const next = await takeInTheEnd(driver, 'theirs', 'a');
@@ -473,37 +458,14 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
   it.each(both)(
     'through the locker they are LOCK_TIMEOUT, LOCK_LOST and LOCK_UNAVAILABLE, with %s',
     async (_, open) => {
-      const [mine, theirs] = [leaseLocker(await connect(open)), leaseLocker(await connect())];
-      const lock = await theirs.acquire('key');
-      await expect(mine.acquire('key', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
-      const admin = new Redis(server.port);
-      await admin.flushall();
-      admin.disconnect();
-      await expect(lock.extend()).rejects.toMatchObject({ code: 'LOCK_LOST' });
-      expect(lock.held).toBe(false);
-      await server.kill();
-      await expect(mine.acquire('key')).rejects.toMatchObject({ code: 'LOCK_UNAVAILABLE', cause: expect.any(Error) });
-      await server.start();
-      await until(
-        () =>
-          mine
-            .run('key', () => true)
-            .catch((error: { code?: string }) => {
-              expect(error.code).toBe('LOCK_UNAVAILABLE');
-              return false;
-            }),
-        'a lock after the outage',
-      );
-      await Promise.all([mine.close(), theirs.close()]);
+      await tellApart([await connect(open), await connect()], server, forgetAll);
     },
   );
 
   it('after FLUSHALL no lease is left, and tokens still rise', async () => {
     const driver = await connect();
     const token = await take(driver, 'flushed', 'a');
-    const admin = new Redis(server.port);
-    await admin.flushall();
-    admin.disconnect();
+    await forgetAll();
     expect(await driver.renew('flushed', 'a', token, LONG_MS)).toBe(false);
     expect(await driver.release('flushed', 'a', token)).toBe(false);
     await until(async () => (await take(driver, 'probe', 'a')) > token, 'the next ms');
@@ -514,43 +476,15 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
     'one connection hears of all keys, and goes a second after the last watcher, with %s',
     async (_, open) => {
       const clock = new VirtualClock();
-      const driver = await connect(open, server.port, { clock });
-      expect(await subscribers()).toBe(0);
-      const heard = await Promise.all(Array.from({ length: 50 }, (_, i) => watching(driver, `key ${i}`)));
-      expect(await subscribers()).toBe(1);
-      for (const { stop } of heard) stop();
-      await clock.advance(1_000);
-      await until(async () => (await subscribers()) === 0, 'the end of the connection');
-      await watching(driver, 'again');
-      expect(await subscribers()).toBe(1);
-      await driver.close?.();
-      await until(async () => (await subscribers()) === 0, 'the end of the connection');
+      await hearOnOneConnection(await connect(open, server.port, { clock }), clock, subscribers);
     },
   );
 
   it.each(both)(
     'a broken subscription wakes everybody once and heals with the next busy answer, with %s',
     async (_, open) => {
-      const [driver, other] = [await connect(open, proxy.port), await connect()];
-      const token = await take(other, 'broken', 'a');
-      const heard = [await watching(driver, 'broken'), await watching(driver, 'another')];
-      proxy.breakAll();
-      await until(() => heard.every(({ wakes }) => wakes === 1), 'a wake for everybody');
-      expect(await subscribers()).toBe(0);
-      await until(
-        () =>
-          ask(driver, 'broken', 'b').then(
-            (answer) => 'busy' in answer,
-            () => false,
-          ),
-        'a busy answer',
-      );
-      // Woken again once it is back: nobody told what happened meanwhile.
-      await until(() => heard.every(({ wakes }) => wakes === 2), 'a wake for what was missed');
-      expect(await subscribers()).toBe(1);
-      expect(await other.release('broken', 'a', token)).toBe(true);
-      await until(() => heard[0]?.wakes === 3, 'the wake');
-      expect(heard[1]?.wakes).toBe(2);
+      const drivers = [await connect(open, proxy.port), await connect()] as const;
+      await breakWatches(drivers, proxy, subscribers, async () => expect(await subscribers()).toBe(0));
     },
   );
 
