@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { durableObjectLeases, type LeaseNamespace, type LeaseStub } from '../../src/adapters/durable-object.ts';
 import { type LeaseLocker, leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
+import { ask as askFor, take as takeKey } from '../../src/testing/lease-bench.ts';
 import {
   type LeaseAbilities,
   type LeaseBench,
@@ -92,14 +93,10 @@ describe('leaseLocker over Durable Objects', () => {
   for (const { name, run } of lockerContract(bench, { shared: false })) test(name, onRealTime, run);
 });
 
-const signal = new AbortController().signal;
-const ask = (driver: LeaseDriver, holder: string, leaseMs = 60_000): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire('key', holder, leaseMs, { mode: 'exclusive', signal });
-const take = async (driver: LeaseDriver, holder: string, leaseMs = 60_000): Promise<number> => {
-  const answer = await ask(driver, holder, leaseMs);
-  if (!('token' in answer)) throw new Error(`busy: ${JSON.stringify(answer)}`);
-  return answer.token;
-};
+const ask = (driver: LeaseDriver, holder: string, leaseMs?: number): ReturnType<LeaseDriver['acquire']> =>
+  askFor(driver, 'key', holder, leaseMs);
+const take = (driver: LeaseDriver, holder: string, leaseMs?: number): Promise<number> =>
+  takeKey(driver, 'key', holder, leaseMs);
 
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 500 && !(await isSo()); i++) await sleep(10);
@@ -324,7 +321,7 @@ test('keys that UTF-8 cannot tell apart are apart here', async () => {
   const driver = durableObjectLeases(space(env.LEASES));
   const keys = ['\ud800', '\ud801', '\ufffd', '\\d800', '\\', '\\5c'];
   for (const [i, key] of keys.entries()) {
-    expect(await driver.acquire(key, `h${i}`, 60_000, { mode: 'exclusive', signal })).toHaveProperty('token');
+    expect(await askFor(driver, key, `h${i}`)).toHaveProperty('token');
   }
 });
 
@@ -332,7 +329,7 @@ test('refuses what is no namespace, key or lease', async () => {
   expect(() => durableObjectLeases(undefined as never)).toThrow('namespace.idFromName must be a function');
   expect(() => durableObjectLeases({ idFromName() {} } as never)).toThrow('namespace.get must be a function');
   const driver = durableObjectLeases(space(env.LEASES));
-  await expect(driver.acquire('', 'h', 1, { mode: 'exclusive', signal })).rejects.toThrow('key must be a non-empty');
+  await expect(askFor(driver, '', 'h', 1)).rejects.toThrow('key must be a non-empty');
   await expect(ask(driver, 'a', Number.POSITIVE_INFINITY)).rejects.toThrow('leaseMs must be a number from 1 to');
   await expect(driver.renew('key', 'a', 1, 0)).rejects.toThrow('leaseMs must be a number from 1 to');
 });

@@ -7,6 +7,7 @@ import { type KV, Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { describeWith } from '../../../../.ci/with-service.ts';
+import { ask, take } from '../../src/testing/lease-bench.ts';
 import { CutProxy } from '../support/cut-proxy.ts';
 import { OwnServer } from '../support/own-server.ts';
 import { onRealTime } from '../support/runs.ts';
@@ -14,14 +15,6 @@ import { onRealTime } from '../support/runs.ts';
 const SERVER = '127.0.0.1:4222';
 const SKEW_MS = 250;
 const newBucket = (): string => `test-${crypto.randomUUID()}`;
-const { signal } = new AbortController();
-const ask = (driver: LeaseDriver, key: string, holder: string, leaseMs = 60_000): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, leaseMs, { mode: 'exclusive', signal });
-const take = async (...args: Parameters<typeof ask>): Promise<number> => {
-  const answer = await ask(...args);
-  expect(answer).toHaveProperty('token');
-  return (answer as { token: number }).token;
-};
 
 async function until(isSo: () => boolean): Promise<void> {
   for (let i = 0; i < 4_000 && !isSo(); i++) await sleep(5);

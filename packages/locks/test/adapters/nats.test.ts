@@ -5,17 +5,10 @@ import { type NatsKv, natsLeases } from '@chunks/locks/nats';
 import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ask, take } from '../../src/testing/lease-bench.ts';
 import { FakeBucket, type KvFault } from '../support/fake-kv.ts';
 
 const SKEW_MS = 250;
-const { signal } = new AbortController();
-const ask = (driver: LeaseDriver, key: string, holder: string, leaseMs = 60_000): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, leaseMs, { mode: 'exclusive', signal });
-const take = async (...args: Parameters<typeof ask>): Promise<number> => {
-  const answer = await ask(...args);
-  expect(answer).toHaveProperty('token');
-  return (answer as { token: number }).token;
-};
 
 /** A bucket, a client whose calls fail as told, one after another, and another client. */
 function bench() {

@@ -5,10 +5,10 @@ import { afterEach, expect, test } from 'vitest';
 import { objectStoreLeases, s3Bucket } from '../../src/adapters/object-store.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
 import { conditionalPutFront } from '../../src/testing/conditional-put-front.ts';
+import { ask as askFor } from '../../src/testing/lease-bench.ts';
 
-const signal = new AbortController().signal;
 const ask = (driver: LeaseDriver, holder: string): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire('a/b c', holder, 60_000, { mode: 'exclusive', signal });
+  askFor(driver, 'a/b c', holder);
 
 /** The front behind a real server, whose connections can be cut. */
 class S3Server {
@@ -66,11 +66,9 @@ test('a connection cut in mid-acquire, before or after the write, is no answer',
   await ask(driver, 'first');
   for (const cut of ['before', 'after'] as const) {
     server.cut = cut;
-    await expect(driver.acquire(`cut ${cut}`, 'a', 60_000, { mode: 'exclusive', signal })).rejects.toThrow(
-      'fetch failed',
-    );
+    await expect(askFor(driver, `cut ${cut}`, 'a')).rejects.toThrow('fetch failed');
     server.cut = undefined;
-    expect(await driver.acquire(`cut ${cut}`, 'a', 60_000, { mode: 'exclusive', signal })).toHaveProperty('token');
+    expect(await askFor(driver, `cut ${cut}`, 'a')).toHaveProperty('token');
   }
 });
 

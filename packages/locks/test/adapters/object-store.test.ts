@@ -6,6 +6,7 @@ import { objectStoreLeases, type S3Fetch, s3Bucket } from '../../src/adapters/ob
 import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
 import { conditionalPutFront, type FrontFault } from '../../src/testing/conditional-put-front.ts';
+import { ask, take } from '../../src/testing/lease-bench.ts';
 import {
   type LeaseAbilities,
   type LeaseBench,
@@ -17,14 +18,6 @@ import { Pace } from '../support/pace.ts';
 import { runs } from '../support/runs.ts';
 
 const url = 'https://s3.test/bucket';
-const never = new AbortController().signal;
-const ask = (driver: LeaseDriver, key: string, holder: string, leaseMs = 60_000): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, leaseMs, { mode: 'exclusive', signal: never });
-const take = async (...args: Parameters<typeof ask>): Promise<number> => {
-  const answer = await ask(...args);
-  if (!('token' in answer)) throw new Error(`busy: ${JSON.stringify(answer)}`);
-  return answer.token;
-};
 
 const abilities: LeaseAbilities = {
   shared: false,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type LeaseBucket, objectStoreLeases } from '../../src/adapters/object-store.ts';
 import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
+import { ask } from '../../src/testing/lease-bench.ts';
 import {
   type LeaseAbilities,
   type LeaseBench,
@@ -83,10 +84,6 @@ function listed(calls: string[], lose: (call: string) => boolean = () => false):
     put: (...args) => call('put', env.BUCKET.put(...args)),
   };
 }
-
-const signal = new AbortController().signal;
-const ask = (driver: LeaseDriver, key: string, holder: string): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, 60_000, { mode: 'exclusive', signal });
 
 describe('an R2 binding', () => {
   test('is asked twice to acquire, once to renew and once to release', async () => {

@@ -11,6 +11,7 @@ import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { sqliteLeases } from '@chunks/locks/sqlite';
 import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { ask, take } from '../../src/testing/lease-bench.ts';
 import { onRealTime } from '../support/runs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'locks-sqlite-'));
@@ -19,14 +20,6 @@ chmodSync(folder, 0o755);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
 const newPath = (): string => join(folder, `${files++}.sqlite`);
-const { signal } = new AbortController();
-const ask = (driver: LeaseDriver, key: string, holder: string, leaseMs = 60_000): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, leaseMs, { mode: 'exclusive', signal });
-const take = async (...args: Parameters<typeof ask>): Promise<number> => {
-  const answer = await ask(...args);
-  expect(answer).toHaveProperty('token');
-  return (answer as { token: number }).token;
-};
 
 const processes: ChildProcess[] = [];
 afterEach(() => {

@@ -1,8 +1,9 @@
 import type { LeaseDriver } from '@chunks/locks/lease';
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import { ask, LONG_MS, take } from '../../src/testing/lease-bench.ts';
 
-export const LONG_MS = 60_000;
+export { ask, LONG_MS, take };
 
 /** Real time, because a real server keeps it. At least so much by the wall clock, which timers may be early by. */
 export async function pass(ms: number): Promise<void> {
@@ -19,22 +20,7 @@ export async function until(isSo: () => boolean | Promise<boolean>, what: string
   throw new Error(`never came: ${what}`);
 }
 
-export const ask = (
-  driver: LeaseDriver,
-  key: string,
-  holder: string,
-  leaseMs: number = LONG_MS,
-): ReturnType<LeaseDriver['acquire']> =>
-  driver.acquire(key, holder, leaseMs, { mode: 'exclusive', signal: new AbortController().signal });
-
-/** The token of a grant that must come. */
-export async function take(driver: LeaseDriver, key: string, holder: string, leaseMs?: number): Promise<number> {
-  const answer = await ask(driver, key, holder, leaseMs);
-  if (!('token' in answer)) throw new Error(`${key} is busy: ${JSON.stringify(answer)}`);
-  return answer.token;
-}
-
-/** As above, however long the client takes to find its server again. */
+/** The token of a grant that must come, however long the client takes to find its server again. */
 export async function takeInTheEnd(driver: LeaseDriver, key: string, holder: string): Promise<number> {
   let token = 0;
   await until(async () => {
