@@ -5,7 +5,7 @@ import { LockTable } from './lock-table.ts';
 import { retrying } from './retrying.ts';
 import { runHolding } from './run-holding.ts';
 import { checkKeys, checkSettings, checkTerms, type Settings, type Terms } from './settings.ts';
-import { statsOf } from './telemetry.ts';
+import { snapshotOf, statsOf } from './telemetry.ts';
 import type {
   AcquireOptions,
   KeyedMutexOptions,
@@ -140,17 +140,8 @@ export class KeyedMutex implements Locker<LocalLock> {
 
   /** Everybody who holds or waits, at this instant. */
   snapshot(): LockSnapshot {
-    const snapshot: LockSnapshot = { held: [], waiting: [] };
     const nowMs = this.#table.catchUp();
-    for (const entry of this.#table.entries.values()) {
-      for (const { key, mode, owner, token, acquiredAtMs } of entry.holders()) {
-        snapshot.held.push({ key, mode, owner, token, ageMs: nowMs - acquiredAtMs });
-      }
-      for (const { terms, sinceMs } of entry.waiters) {
-        snapshot.waiting.push({ key: entry.key, mode: terms.mode, owner: terms.owner, ageMs: nowMs - sinceMs });
-      }
-    }
-    return snapshot;
+    return snapshotOf(this.#table.entries.values(), nowMs);
   }
 
   /**

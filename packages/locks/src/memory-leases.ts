@@ -1,11 +1,8 @@
 import { type Clock, checkInteger, checkNumber, checkOneOf, checkText, systemClock } from '@chunks/base';
 import type { LeaseBusy, LeaseDriver, LeaseGrant, LeaseRenewal, LeaseRequest, LeaseState } from './lease-driver.ts';
+import { CLAIM_MS, KEPT_MS, PLACE_MS, tokenAfter } from './lease-rules.ts';
 import type { LockMode } from './types.ts';
 
-// What was handed on is kept for somebody who may be dead, a place for somebody who may have gone.
-const CLAIM_MS = 2_000;
-const PLACE_MS = 15_000;
-const DAY_MS = 86_400_000;
 const MODES: readonly LockMode[] = ['exclusive', 'shared'];
 
 interface Lease {
@@ -143,7 +140,7 @@ class MemoryLeases implements LeaseDriver {
       this.#rooms.delete(key);
       const isIdle = room.inside.size + room.line.size + room.watchers.size === 0;
       // Behind the clock by so much that the clock, even set back a little, gives a higher token.
-      if (!isIdle || room.token + DAY_MS > nowMs) this.#rooms.set(key, room);
+      if (!isIdle || room.token + KEPT_MS > nowMs) this.#rooms.set(key, room);
     }
   }
 }
@@ -155,7 +152,7 @@ const admits = ({ inside }: Room, mode: LockMode): boolean => {
 
 /** Those who share are one phase with one token. */
 function admit(room: Room, holder: string, mode: LockMode, nowMs: number, endsMs: number): Lease {
-  if (room.inside.size === 0) room.token = Math.max(room.token + 1, Math.floor(nowMs));
+  if (room.inside.size === 0) room.token = tokenAfter(room.token, nowMs);
   const lease: Lease = { holder, mode, token: room.token, endsMs, isUnclaimed: false };
   room.inside.set(holder, lease);
   return lease;

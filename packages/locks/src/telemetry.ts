@@ -105,6 +105,27 @@ export class Telemetry implements Counts {
   }
 }
 
+/** Who is interested in a key. */
+interface KeyView {
+  readonly key: string;
+  readonly waiters: Iterable<Waiting>;
+  holders(): Iterable<Granted>;
+}
+
+/** Everybody who holds or waits. */
+export function snapshotOf(keys: Iterable<KeyView>, nowMs: number): LockSnapshot {
+  const snapshot: LockSnapshot = { held: [], waiting: [] };
+  for (const entry of keys) {
+    for (const { key, mode, owner, token, acquiredAtMs } of entry.holders()) {
+      snapshot.held.push({ key, mode, owner, token, ageMs: nowMs - acquiredAtMs });
+    }
+    for (const { terms, sinceMs } of entry.waiters) {
+      snapshot.waiting.push({ key: entry.key, mode: terms.mode, owner: terms.owner, ageMs: nowMs - sinceMs });
+    }
+  }
+  return snapshot;
+}
+
 const oldest = (all: readonly { ageMs: number }[]): number =>
   all.reduce((oldestMs, { ageMs }) => Math.max(oldestMs, ageMs), 0);
 

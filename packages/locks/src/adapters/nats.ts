@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Clock, checkFunction, checkNumber, checkText, refuseRange, systemClock } from '@chunks/base';
 import type { LeaseBusy, LeaseDriver, LeaseGrant, LeaseRequest, LeaseState } from '../lease-driver.ts';
+import { KEPT_MS, tokenAfter } from '../lease-rules.ts';
 import type { LockMode } from '../types.ts';
 import { type WakeEvents, WakeHub, type WakeLine } from '../wake-hub.ts';
 import {
@@ -38,7 +39,6 @@ export interface NatsLeasesOptions {
   clock?: Clock | undefined;
 }
 
-const DAY_MS = 86_400_000;
 /** Each round that is lost was won by somebody else; who loses so many asks again later. */
 const MAX_ROUNDS = 10;
 // JSStreamWrongLastSequence, with and without the number.
@@ -109,7 +109,7 @@ class NatsLeases implements LeaseDriver {
       this.#hub.heal();
       if (leftMs > 0) return { busy: true, holder: lease.holder, retryAfterMs: leftMs };
       const nowMs = this.#clock.now();
-      const token = isOurs && isLive(lease, nowMs) ? lease.token : Math.max(lease.token + 1, Math.floor(nowMs));
+      const token = isOurs && isLive(lease, nowMs) ? lease.token : tokenAfter(lease.token, nowMs);
       if (await this.#write(subject, { token, holder, leaseMs, sentMs: nowMs }, lease.revision)) return { token };
     }
     return { busy: true };
@@ -219,7 +219,7 @@ class NatsLeases implements LeaseDriver {
       if (this.#ttlMs === asked) this.#ttlMs = undefined;
       throw error;
     });
-    if (ttlMs > 0 && ttlMs < DAY_MS) refuseRange("the bucket's ttl", `0 or an integer ≥ ${DAY_MS}`, ttlMs);
+    if (ttlMs > 0 && ttlMs < KEPT_MS) refuseRange("the bucket's ttl", `0 or an integer ≥ ${KEPT_MS}`, ttlMs);
     if (ttlMs > 0 && leaseMs > ttlMs) refuseRange('leaseMs', `at most the bucket's ttl (${ttlMs})`, leaseMs);
   }
 }

@@ -6,6 +6,7 @@
  */
 import { type Clock, checkFunction, checkNumber, checkText, refuseRange, refuseType, systemClock } from '@chunks/base';
 import type { LeaseDriver, LeaseRequest } from '../lease-driver.ts';
+import { tokenAfter } from '../lease-rules.ts';
 import type { LeaseBucket, PutCondition } from './object-store/bucket.ts';
 import { type LeaseRecord, objectName, parseRecord } from './object-store/lease-record.ts';
 
@@ -166,7 +167,7 @@ class ObjectStoreLeases implements LeaseDriver {
     const write = (seen?.record.write ?? 0) + 1;
     // An earlier answer to this very holder was lost.
     const isResend = seen !== undefined && seen.record.holder === holder && seen.lifeMs > 0;
-    const token = isResend ? seen.record.token : Math.max((seen?.record.token ?? 0) + 1, Math.floor(this.#nowMs()));
+    const token = isResend ? seen.record.token : tokenAfter(seen?.record.token ?? 0, this.#nowMs());
     return { key, holder, token, leaseMs, write };
   }
 

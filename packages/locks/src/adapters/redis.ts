@@ -2,6 +2,7 @@
 import { type Clock, refuseType, systemClock } from '@chunks/base';
 import { claimChannel } from '../channel-claims.ts';
 import type { LeaseDriver } from '../lease-driver.ts';
+import { KEPT_MS } from '../lease-rules.ts';
 import { type WakeEvents, WakeHub, type WakeLine } from '../wake-hub.ts';
 
 /**
@@ -32,7 +33,6 @@ export interface RedisLeasesOptions {
   clock?: Clock | undefined;
 }
 
-const DAY_MS = 24 * 60 * 60 * 1000;
 // Never stale, in a form in which Lua's numbers and the server's dates stay exact.
 const MAX_LEASE_MS = 1e13;
 
@@ -46,7 +46,7 @@ if record then waited, token, ends, holder = struct.unpack('>Bdds', record) end
 local live = ends > now
 `;
 // The generation outlives the lease, until the clock alone makes sure that the next one is higher.
-const KEEP = `redis.call('SET', KEYS[1], struct.pack('>Bdds', waited, token, ends, holder), 'PX', math.max(token, ends, now) - now + ${DAY_MS})
+const KEEP = `redis.call('SET', KEYS[1], struct.pack('>Bdds', waited, token, ends, holder), 'PX', math.max(token, ends, now) - now + ${KEPT_MS})
 `;
 
 const ACQUIRE = `${PRELUDE}if live and holder ~= ARGV[1] then

@@ -97,11 +97,6 @@ export class KeyLease {
     return hold;
   }
 
-  /** The hold goes; the lease stays until the line gives it back. */
-  leave(hold: LeasedHold): void {
-    this.holds.delete(hold);
-  }
-
   /** Sets the hold's own end. */
   setEnd(hold: LeasedHold, endsAtMs: number): void {
     hold.endsAtMs = endsAtMs;

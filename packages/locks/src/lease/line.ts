@@ -43,8 +43,8 @@ export class LeaseLine {
   }
 
   /** Those who are in. */
-  get holds(): ReadonlySet<LeasedHold> | undefined {
-    return this.#lease?.holds;
+  holders(): Iterable<LeasedHold> {
+    return this.#lease?.holds ?? [];
   }
 
   /** Whether what the store has given to this name is what we have, or are about to ask for. */
@@ -252,7 +252,7 @@ export class LeaseLine {
       waiter.resolve(undefined);
       return;
     }
-    const [holder] = this.holds ?? [];
+    const [holder] = this.holders();
     const by = holder && { owner: holder.owner, heldMs: nowMs - holder.acquiredAtMs };
     const isAsked = this.#contest?.isAsking === true || this.#leaving !== undefined;
     const isUnanswered = isAsked && waiter.patience === 'wait' && this.#answeredMs < waiter.sinceMs;

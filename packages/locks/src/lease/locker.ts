@@ -5,7 +5,7 @@ import { JointLocks } from '../lock-group.ts';
 import { retrying } from '../retrying.ts';
 import { runHolding } from '../run-holding.ts';
 import { checkKeys, type Terms } from '../settings.ts';
-import { statsOf } from '../telemetry.ts';
+import { snapshotOf, statsOf } from '../telemetry.ts';
 import type {
   AcquireOptions,
   LeasedLock,
@@ -99,8 +99,9 @@ class LeasedLocks implements LeaseLocker {
     checkText('key', key);
     this.#table.catchUp();
     const line = this.#table.lines.get(key);
+    const [holder] = line?.holders() ?? [];
     // What is held here needs no question; what a driver cannot tell is not known to be held.
-    if (line?.holds?.size) return true;
+    if (holder !== undefined) return true;
     // A question may overtake a release.
     await line?.left;
     return (await this.#table.inBackground(this.#table.store.isHeld(key))) ?? false;
@@ -111,17 +112,8 @@ class LeasedLocks implements LeaseLocker {
   }
 
   snapshot(): LockSnapshot {
-    const snapshot: LockSnapshot = { held: [], waiting: [] };
     const nowMs = this.#table.catchUp();
-    for (const { key, holds, waiters } of this.#table.lines.values()) {
-      for (const { mode, owner, token, acquiredAtMs } of holds ?? []) {
-        snapshot.held.push({ key, mode, owner, token, ageMs: nowMs - acquiredAtMs });
-      }
-      for (const { terms, sinceMs } of waiters) {
-        snapshot.waiting.push({ key, mode: terms.mode, owner: terms.owner, ageMs: nowMs - sinceMs });
-      }
-    }
-    return snapshot;
+    return snapshotOf(this.#table.lines.values(), nowMs);
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (event: LockEvents[E]) => void): () => void {

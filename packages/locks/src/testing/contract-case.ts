@@ -37,3 +37,23 @@ export function rejection(promise: PromiseLike<unknown>, what: string): Promise<
   };
   return heard(Promise.resolve(promise.then(refuse, (error: unknown) => error)));
 }
+
+/** Each body with a trial of its own, which ends however the body does. */
+export function casesOf<T extends { end(didHold: boolean): Promise<void> }>(
+  bodies: Readonly<Record<string, (trial: T) => Promise<void>>>,
+  begin: () => Promise<T>,
+): readonly ContractCase[] {
+  return Object.entries(bodies).map(([name, body]) => ({
+    name,
+    async run() {
+      const trial = await begin();
+      let didHold = false;
+      try {
+        await body(trial);
+        didHold = true;
+      } finally {
+        await trial.end(didHold);
+      }
+    },
+  }));
+}

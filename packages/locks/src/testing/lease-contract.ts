@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@chunks/base';
-import type { ContractCase } from './contract-case.ts';
+import { type ContractCase, casesOf } from './contract-case.ts';
 import {
   exclusiveOnlyCases,
   injectedClockCases,
@@ -39,15 +39,5 @@ export function leaseDriverContract(
     ...(abilities.remote ? remoteCases : localCases),
     ...(abilities.clock === 'injected' ? injectedClockCases : {}),
   };
-  return Object.entries(cases).map(([name, body]) => ({
-    name,
-    async run() {
-      const trial = new LeaseTrial(await make());
-      try {
-        await body(trial);
-      } finally {
-        await trial.end();
-      }
-    },
-  }));
+  return casesOf(cases, async () => new LeaseTrial(await make()));
 }

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@chunks/base';
-import { type ContractCase, equal, isTrue } from './contract-case.ts';
+import { type ContractCase, casesOf, equal, isTrue } from './contract-case.ts';
 import { type LockerAbilities, type LockerBench, LockerTrial } from './locker-bench.ts';
 import { grantCases, type LockerCases, waitCases } from './locker-cases.ts';
 import { groupCases, leaseCases } from './locker-lease-cases.ts';
@@ -72,17 +72,5 @@ export function lockerContract(
     ...viewCases,
     ...(abilities.shared ? sharedCases : exclusiveOnlyCases),
   };
-  return Object.entries(cases).map(([name, body]) => ({
-    name,
-    async run() {
-      const trial = new LockerTrial(await make());
-      let didHold = false;
-      try {
-        await body(trial);
-        didHold = true;
-      } finally {
-        await trial.end(didHold);
-      }
-    },
-  }));
+  return casesOf(cases, async () => new LockerTrial(await make()));
 }

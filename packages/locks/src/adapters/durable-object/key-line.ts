@@ -1,13 +1,8 @@
 import type { LeaseBusy, LeaseGrant, LeaseRenewal, LeaseState } from '../../lease-driver.ts';
+import { CLAIM_MS, KEPT_MS, PLACE_MS, tokenAfter } from '../../lease-rules.ts';
 
-/** What was handed on is kept for its new holder so long, or for its lease where that is shorter. */
-const CLAIM_MS = 2_000;
-/** A place in the line lapses when nobody asked for it for so long. */
-const PLACE_MS = 15_000;
 /** Being asked for is written down no more often than this. */
 const ASKED_UNIT_MS = 5_000;
-/** A record may go when its token is older than the clock by so much: the clock then gives higher ones by itself. */
-const KEPT_MS = 86_400_000;
 /** What one stored value surely holds. Who comes later gets no place, and asks again. */
 const MAX_PLACES = 500;
 
@@ -126,7 +121,7 @@ export class KeyLine {
   }
 
   #give(holder: string, endsMs: number, nowMs: number): void {
-    const token = Math.max(this.record.token + 1, Math.floor(nowMs));
+    const token = tokenAfter(this.record.token, nowMs);
     Object.assign(this.record, { token, holder, endsMs });
     this.#isChanged = true;
   }

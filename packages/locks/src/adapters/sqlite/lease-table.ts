@@ -1,12 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { LeaseBusy, LeaseGrant, LeaseRenewal, LeaseState } from '../../lease-driver.ts';
+import { CLAIM_MS, KEPT_MS, PLACE_MS, tokenAfter } from '../../lease-rules.ts';
 
-/** What was handed on is kept for its new holder so long, or for its lease where that is shorter. */
-const CLAIM_MS = 2_000;
-/** A place in the line lapses when nobody asked for it for so long. */
-const PLACE_MS = 15_000;
-/** A record may go when its token is older than the clock by so much: the clock then gives higher ones by itself. */
-const KEPT_MS = 86_400_000;
 /** Each new key removes so many records that may go. One would keep step; two also catch up. */
 const SWEPT_PER_KEY = 2;
 
@@ -64,7 +59,7 @@ export class LeaseTable {
       this.#stand(column, holder, leaseMs, nowMs);
       return { busy: true, holder: lease.holder, retryAfterMs: lease.expiresMs - nowMs, queued: true };
     }
-    const token = Math.max((lease?.token ?? 0) + 1, Math.floor(nowMs));
+    const token = tokenAfter(lease?.token ?? 0, nowMs);
     this.#set(column, { token, holder, expiresMs });
     if (lease === undefined) this.#sweep(nowMs);
     return { token };
@@ -121,7 +116,7 @@ export class LeaseTable {
       next === undefined
         ? { token: lastToken, holder: '', expiresMs: 0 }
         : {
-            token: Math.max(lastToken + 1, Math.floor(nowMs)),
+            token: tokenAfter(lastToken, nowMs),
             holder: next['holder'] as string,
             expiresMs: nowMs + Math.min(CLAIM_MS, next['lease_ms'] as number),
           };
