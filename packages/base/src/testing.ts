@@ -1,4 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+export * from './testing/conditional-put-front.ts';
+export * from './testing/contract-case.ts';
+export { FaultProxy } from './testing/fault-proxy.ts';
 export * from './virtual-clock.ts';
 
 /** How many listeners stand on a signal, counted from now on. @returns the count, when called */

@@ -4,14 +4,14 @@
  * the test says.
  * @module
  */
-export { VirtualClock } from '@chunks/base';
 export {
   type ConditionalPutFront,
   type ConditionalPutFrontOptions,
+  type ContractCase,
   conditionalPutFront,
   type FrontFault,
-} from './testing/conditional-put-front.ts';
-export type { ContractCase } from './testing/contract-case.ts';
+  VirtualClock,
+} from '@chunks/base/testing';
 export { faultyLeases, type LeaseCall, type LeaseFault } from './testing/faulty-leases.ts';
 export type { LeaseAbilities, LeaseBench } from './testing/lease-bench.ts';
 export { leaseDriverContract } from './testing/lease-contract.ts';

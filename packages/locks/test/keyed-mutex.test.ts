@@ -2,8 +2,8 @@ import { settle, VirtualClock } from '@chunks/base/testing';
 import { KeyedMutex, type LocalLock, type LockMode } from '@chunks/locks';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { type Attempt, type Fate, Model } from './model.ts';
-import { runs } from './support/runs.ts';
 
 const codes: Record<string, Fate> = { LOCK_TIMEOUT: 'timeout', LOCK_CLOSED: 'closed' };
 const aborted = Symbol('aborted');

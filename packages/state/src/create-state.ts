@@ -6,11 +6,12 @@ import {
   checkText,
   exponentialBackoff,
   onAbort,
+  refuseRange,
   refuseType,
   systemClock,
 } from '@chunks/base';
 import { codecOf } from './codec.ts';
-import { versionOf } from './envelope.ts';
+import { bytesOf, versionOf } from './envelope.ts';
 import {
   isStateError,
   PendingFullError,
@@ -46,6 +47,7 @@ export function createState<T extends object>(
 class Records<T extends object> implements State<T> {
   readonly #settings: LaneSettings;
   readonly #maxPending: number;
+  readonly #maxKeyBytes: number;
   readonly #close: () => Promise<void> | undefined;
   readonly #lanes: Map<string, Lane> = new Map();
   readonly #running: Set<Promise<void>> = new Set();
@@ -71,6 +73,7 @@ class Records<T extends object> implements State<T> {
     const attemptTimeoutMs = checkNumber('attemptTimeoutMs', options.attemptTimeoutMs ?? 5_000, 1);
     const batching = coalesce === false ? { maxBatch: 1 } : coalesce;
     this.#maxPending = checkInteger('coalesce.maxPending', batching.maxPending ?? 100_000, 1);
+    this.#maxKeyBytes = store.capabilities.maxKeyBytes ?? Number.POSITIVE_INFINITY;
     this.#close = () => store.close?.();
     this.#settings = {
       calls: new StoreCalls({ store, clock, attemptTimeoutMs }),
@@ -197,6 +200,8 @@ class Records<T extends object> implements State<T> {
 
   #check(key: string, signal: AbortSignal | undefined): void {
     if (typeof key !== 'string') refuseType('key', 'a string', key);
+    const isShort = this.#maxKeyBytes === Number.POSITIVE_INFINITY || bytesOf(key) <= this.#maxKeyBytes;
+    if (!isShort) refuseRange('key', `at most ${this.#maxKeyBytes} bytes on this store`, key);
     if (this.#closed !== undefined) throw new StateClosedError({ key });
     signal?.throwIfAborted();
   }

@@ -2,13 +2,29 @@ import { settle, VirtualClock } from '@chunks/base/testing';
 import * as api from '@chunks/state';
 import { createState, isStateError, memoryStore, type State, type StateOptions } from '@chunks/state';
 import { describe, expect, expectTypeOf, test } from 'vitest';
-import { codeOf, drive, scripted } from './faulty-store.ts';
+import { codeOf, drive, scripted } from './support/stores.ts';
 
 interface Doc {
   n: number;
 }
 const make = (o: Partial<StateOptions<Doc>> = {}): State<Doc> =>
   createState({ store: memoryStore(), initial: () => ({ n: 0 }), ...o });
+
+test('a key longer than the store takes is refused by every call before the store hears of it', async () => {
+  const store = scripted({ ...memoryStore(), capabilities: { ...memoryStore().capabilities, maxKeyBytes: 4 } }, []);
+  const state = make({ store });
+  for (const key of ['12345', 'ééé', '\ud800\ud800']) {
+    const refused = {
+      name: 'RangeError',
+      message: expect.stringContaining('key must be at most 4 bytes on this store'),
+    };
+    await expect(state.get(key)).rejects.toMatchObject(refused);
+    await expect(state.update(key, (draft) => void draft.n++)).rejects.toMatchObject(refused);
+    await expect(state.delete(key)).rejects.toMatchObject(refused);
+  }
+  expect(store.counts).toEqual({ reads: 0, writes: 0 });
+  await expect(state.update('éé', (draft) => void draft.n++)).resolves.toMatchObject({ version: 1 });
+});
 
 describe('get', () => {
   test('undefined when there is none, else a copy of the state with its version', async () => {

@@ -1,15 +1,16 @@
 import { VirtualClock } from '@chunks/base/testing';
 import { createState, memoryStore } from '@chunks/state';
+import { faultyStore, STORE_FAULTS, type StoreFault } from '@chunks/state/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { codeOf, drive, FAULTS, type Fault, faultyStore, recording } from './faulty-store.ts';
+import { codeOf, drive, recording } from './support/stores.ts';
 
 interface Program {
   readonly instances: number;
   readonly commits: number;
   readonly maxAttempts: number;
   readonly timeoutMs: number;
-  readonly faults: readonly Fault[];
+  readonly faults: readonly StoreFault[];
   readonly lateMs: readonly number[];
   readonly updates: readonly {
     readonly atMs: number;
@@ -26,8 +27,8 @@ const program: fc.Arbitrary<Program> = fc.record({
   timeoutMs: fc.constantFrom(300, 2_000, 30_000),
   faults: fc.array(
     fc.oneof(
-      { weight: 3, arbitrary: fc.constant<Fault>('none') },
-      { weight: 2, arbitrary: fc.constantFrom(...FAULTS) },
+      { weight: 3, arbitrary: fc.constant<StoreFault>('none') },
+      { weight: 2, arbitrary: fc.constantFrom(...STORE_FAULTS) },
     ),
     { minLength: 1, maxLength: 40 },
   ),
@@ -59,7 +60,7 @@ async function run(p: Program) {
   const states = Array.from({ length: p.instances }, () =>
     createState<Log>({
       store: faultyStore(store, {
-        next: () => p.faults[call++ % p.faults.length] as Fault,
+        next: () => p.faults[call++ % p.faults.length] as StoreFault,
         clock,
         lateMs: () => p.lateMs[late++ % p.lateMs.length] as number,
       }),

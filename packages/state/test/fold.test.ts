@@ -2,7 +2,7 @@ import { seededRandom, settle, VirtualClock } from '@chunks/base/testing';
 import { createState, memoryStore, type UpdateOptions, type Updater } from '@chunks/state';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { codeOf, drive, outcomes, recording, scripted } from './faulty-store.ts';
+import { codeOf, drive, outcomes, recording, scripted } from './support/stores.ts';
 
 interface Doc {
   n: number;

@@ -1,7 +1,8 @@
 import { countListeners, settle, VirtualClock } from '@chunks/base/testing';
 import { createState, memoryStore, type StateOptions, type VersionedStore } from '@chunks/state';
+import type { StoreFault } from '@chunks/state/testing';
 import { describe, expect, test } from 'vitest';
-import { codeOf, drive, type Fault, outcomes, recording, scripted } from './faulty-store.ts';
+import { codeOf, drive, outcomes, recording, scripted } from './support/stores.ts';
 
 interface Doc {
   log: string[];
@@ -101,7 +102,7 @@ describe('what it costs', () => {
 
 describe('one’s own write, unseen', () => {
   const found = { version: 1, attempts: 1, recovered: true, index: 0 };
-  test.each<[Fault, object, object]>([
+  test.each<[StoreFault, object, object]>([
     ['lose-reply', found, { reads: 2, writes: 1 }],
     ['hang-after', found, { reads: 2, writes: 1 }],
     // The conflict says what stands there: no read is needed.
@@ -258,34 +259,34 @@ describe('giving up', () => {
       [['refuse', 'refuse'], []],
       [[], ['lose-request', 'lose-request']],
       [['refuse'], ['none', 'lose-request']],
-    ] satisfies [Fault[], Fault[]][]) {
+    ] satisfies [StoreFault[], StoreFault[]][]) {
       const state = make(scripted(memoryStore(), writes, reads, clock), { clock });
       const error = await drive(
         clock,
         state.update('k', push('a'), { maxAttempts: 2 }).catch((error) => error),
       );
       expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', attempts: 2, retryable: true });
-      expect(error.cause.message).toBe('the connection was cut');
+      expect(error.cause.message).toBe(writes.length === 2 ? 'refused' : 'the connection was cut');
       expect(await drive(clock, state.update('k', push('b')))).toMatchObject({ state: { log: ['b'] } });
     }
   });
 
   test('in doubt to the last: UPDATE_AMBIGUOUS with the last error as cause', async () => {
     const clock = new VirtualClock();
-    const lost: Fault[] = Array(9).fill('lose-request');
+    const lost: StoreFault[] = Array(9).fill('lose-request');
     const state = make(scripted(memoryStore(), lost, ['none', ...lost], clock), { clock });
     const error = await drive(
       clock,
       state.update('k', push('a'), { maxAttempts: 4 }).catch((error) => error),
     );
     expect(error).toMatchObject({ code: 'UPDATE_AMBIGUOUS', attempts: 4 });
-    expect(error.cause.message).toBe('the connection was cut');
+    expect(error.cause.message).toBe(writes.length === 2 ? 'refused' : 'the connection was cut');
   });
 
   test('the deadline covers everything: queue, calls that never settle, waits, the updater', async () => {
     const clock = new VirtualClock();
-    const hang: Fault[] = Array(200).fill('hang-before');
-    const cases: [Fault[], Fault[], string][] = [
+    const hang: StoreFault[] = Array(200).fill('hang-before');
+    const cases: [StoreFault[], StoreFault[], string][] = [
       [[], hang, 'UPDATE_TIMEOUT'],
       [hang, [], 'UPDATE_AMBIGUOUS'],
       [Array(200).fill('refuse'), [], 'UPDATE_TIMEOUT'],
@@ -367,7 +368,7 @@ describe('abort', () => {
     expect(store.counts).toEqual({ reads: 0, writes: 0 });
   });
 
-  test.each<[Fault[], string | object]>([
+  test.each<[StoreFault[], string | object]>([
     [['none'], { version: 1 }],
     [['lose-reply'], { version: 1, recovered: true }],
     [['lose-request'], { version: 1, recovered: false }],
@@ -565,7 +566,7 @@ describe('what is decided without a write', () => {
 });
 
 describe('waits', () => {
-  async function waits(roundTripMs: number, writes: Fault[]): Promise<number[]> {
+  async function waits(roundTripMs: number, writes: StoreFault[]): Promise<number[]> {
     const clock = new VirtualClock();
     const slept: number[] = [];
     const inner = memoryStore();

@@ -1,5 +1,5 @@
+import { equal, isTrue, rejection } from '@chunks/base/testing';
 import type { LeaseDriver } from '../lease-driver.ts';
-import { equal, isTrue, rejection } from './contract-case.ts';
 import { ask, LONG_MS, lives, queue, refused, take } from './lease-bench.ts';
 import type { LeaseCases } from './lease-cases.ts';
 

@@ -1,7 +1,7 @@
 import type { MaybePromise } from '@chunks/base';
+import { equal, isTrue } from '@chunks/base/testing';
 import type { LeaseBusy, LeaseDriver } from '../lease-driver.ts';
 import type { LockMode } from '../types.ts';
-import { equal, isTrue } from './contract-case.ts';
 
 /** What a driver can do beyond the three calls. What it declares absent has cases of its own, that it is absent. */
 export interface LeaseAbilities {

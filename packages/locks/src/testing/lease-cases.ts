@@ -1,4 +1,4 @@
-import { equal, isTrue } from './contract-case.ts';
+import { equal, isTrue } from '@chunks/base/testing';
 import { ask, type LeaseTrial, LONG_MS, lives, queue, refused, take } from './lease-bench.ts';
 
 /** Cases by name; each gets a trial on a store of its own. */

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@chunks/base';
-import { type ContractCase, casesOf } from './contract-case.ts';
+import { type ContractCase, casesOf } from '@chunks/base/testing';
 import {
   exclusiveOnlyCases,
   injectedClockCases,

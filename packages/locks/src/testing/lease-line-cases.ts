@@ -1,4 +1,4 @@
-import { equal, isTrue } from './contract-case.ts';
+import { equal, isTrue } from '@chunks/base/testing';
 import { CLAIM_MS, LONG_MS, lives, PLACE_MS, queue, refused, take } from './lease-bench.ts';
 import type { LeaseCases } from './lease-cases.ts';
 

@@ -1,6 +1,6 @@
 import type { MaybePromise } from '@chunks/base';
+import { equal, heard, isTrue, rejection } from '@chunks/base/testing';
 import type { Lock, Locker, LockerOptions } from '../types.ts';
-import { equal, heard, isTrue, rejection } from './contract-case.ts';
 
 /** What a locker can do beyond what all can. */
 export interface LockerAbilities {

@@ -1,5 +1,5 @@
+import { equal, isTrue, rejection } from '@chunks/base/testing';
 import type { Lock } from '../types.ts';
-import { equal, isTrue, rejection } from './contract-case.ts';
 import { codeOf, type LockerTrial } from './locker-bench.ts';
 
 /** Cases by name; each gets a trial of its own. */

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@chunks/base';
-import { type ContractCase, casesOf, equal, isTrue } from './contract-case.ts';
+import { type ContractCase, casesOf, equal, isTrue } from '@chunks/base/testing';
 import { type LockerAbilities, type LockerBench, LockerTrial } from './locker-bench.ts';
 import { grantCases, type LockerCases, waitCases } from './locker-cases.ts';
 import { groupCases, leaseCases } from './locker-lease-cases.ts';

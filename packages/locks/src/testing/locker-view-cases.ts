@@ -1,5 +1,5 @@
+import { equal, heard, isTrue, rejection } from '@chunks/base/testing';
 import type { Lock, LockEvents, Locker } from '../types.ts';
-import { equal, heard, isTrue, rejection } from './contract-case.ts';
 import { codeOf } from './locker-bench.ts';
 import type { LockerCases } from './locker-cases.ts';
 

@@ -7,7 +7,7 @@ import { type AcquireOptions, type DeadlockError, KeyedMutex, type LocalLock } f
 import { type AsyncDeadlockDetector, deadlockDetector } from '@chunks/locks/deadlock';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { runs } from '../support/runs.ts';
+import { runs } from '../../../../.ci/testing/runs.ts';
 import { Program, seen, step } from './deadlock/program.ts';
 
 interface Fixture {

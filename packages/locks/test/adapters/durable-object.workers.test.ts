@@ -1,6 +1,8 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, test } from 'vitest';
+import { Pace } from '../../../../.ci/testing/pace.ts';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { durableObjectLeases, type LeaseNamespace, type LeaseStub } from '../../src/adapters/durable-object.ts';
 import { type LeaseLocker, leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
@@ -12,8 +14,6 @@ import {
   leaseDriverContract,
   lockerContract,
 } from '../../src/testing.ts';
-import { Pace } from '../support/pace.ts';
-import { onRealTime } from '../support/runs.ts';
 import { clock } from '../support/timed-lease-object.ts';
 
 const abilities: LeaseAbilities = {

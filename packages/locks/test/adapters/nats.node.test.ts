@@ -6,11 +6,11 @@ import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { describeWith } from '../../../../.ci/with-service.ts';
+import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
+import { OwnServer } from '../../../../.ci/testing/own-server.ts';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
+import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { ask, take } from '../../src/testing/lease-bench.ts';
-import { CutProxy } from '../support/cut-proxy.ts';
-import { OwnServer } from '../support/own-server.ts';
-import { onRealTime } from '../support/runs.ts';
 
 const SERVER = '127.0.0.1:4222';
 const SKEW_MS = 250;

@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { conditionalPutFront } from '@chunks/locks/testing';
 import { afterEach, expect, test } from 'vitest';
 import { objectStoreLeases, s3Bucket } from '../../src/adapters/object-store.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
-import { conditionalPutFront } from '../../src/testing/conditional-put-front.ts';
 import { ask as askFor } from '../../src/testing/lease-bench.ts';
 
 const ask = (driver: LeaseDriver, holder: string): ReturnType<LeaseDriver['acquire']> =>

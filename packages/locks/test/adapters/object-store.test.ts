@@ -1,11 +1,13 @@
 import { VirtualClock } from '@chunks/base/testing';
+import { conditionalPutFront, type FrontFault } from '@chunks/locks/testing';
 import { AwsClient } from 'aws4fetch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Pace } from '../../../../.ci/testing/pace.ts';
+import { runs } from '../../../../.ci/testing/runs.ts';
 import { objectStoreLeases, type S3Fetch, s3Bucket } from '../../src/adapters/object-store.ts';
 import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
-import { conditionalPutFront, type FrontFault } from '../../src/testing/conditional-put-front.ts';
 import { ask, take } from '../../src/testing/lease-bench.ts';
 import {
   type LeaseAbilities,
@@ -14,8 +16,6 @@ import {
   leaseDriverContract,
   lockerContract,
 } from '../../src/testing.ts';
-import { Pace } from '../support/pace.ts';
-import { runs } from '../support/runs.ts';
 
 const url = 'https://s3.test/bucket';
 

@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, test } from 'vitest';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { type LeaseBucket, objectStoreLeases } from '../../src/adapters/object-store.ts';
 import { leaseLocker } from '../../src/lease.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
@@ -11,7 +12,6 @@ import {
   leaseDriverContract,
   lockerContract,
 } from '../../src/testing.ts';
-import { onRealTime } from '../support/runs.ts';
 
 const abilities: LeaseAbilities = {
   shared: false,

@@ -12,8 +12,10 @@ import {
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { describeWith } from '../../../../.ci/with-service.ts';
-import { CutProxy } from '../support/cut-proxy.ts';
+import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
+import { OwnServer } from '../../../../.ci/testing/own-server.ts';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
+import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
 import {
   breakWatches,
@@ -23,8 +25,6 @@ import {
   refuseAll,
   tellApart,
 } from '../support/outage-steps.ts';
-import { OwnServer } from '../support/own-server.ts';
-import { onRealTime } from '../support/runs.ts';
 
 const CONNECTION = { host: '127.0.0.1', port: 5432, user: 'postgres', database: 'test' };
 const DAY_MS = 86_400_000;

@@ -12,8 +12,10 @@ import {
 import { Cluster, Redis } from 'ioredis';
 import { createClient, createClientPool, createCluster } from 'redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { describeWith } from '../../../../.ci/with-service.ts';
-import { CutProxy } from '../support/cut-proxy.ts';
+import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
+import { OwnServer } from '../../../../.ci/testing/own-server.ts';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
+import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { agreesWithTheModel, ask, LONG_MS, pass, take, takeInTheEnd, until, watching } from '../support/lease-steps.ts';
 import {
   breakWatches,
@@ -23,8 +25,6 @@ import {
   refuseAll,
   tellApart,
 } from '../support/outage-steps.ts';
-import { OwnServer } from '../support/own-server.ts';
-import { onRealTime } from '../support/runs.ts';
 
 const PORT = 6379;
 const newPrefix = (): string => `chunks test ${crypto.randomUUID()}:`;

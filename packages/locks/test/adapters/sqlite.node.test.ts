@@ -11,8 +11,8 @@ import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { sqliteLeases } from '@chunks/locks/sqlite';
 import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { ask, take } from '../../src/testing/lease-bench.ts';
-import { onRealTime } from '../support/runs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'locks-sqlite-'));
 // Open to the user without rights who gets to try a file that cannot be written.

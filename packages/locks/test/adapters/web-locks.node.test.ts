@@ -3,8 +3,8 @@ import { deferred } from '@chunks/base';
 import { createLockManager, type LockManager } from '@chunks/locks/web-locks';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { runs } from '../../../../.ci/testing/runs.ts';
 import { LockQueue } from '../../src/adapters/web-locks/lock-queue.ts';
-import { runs } from '../support/runs.ts';
 import { type Program, programs, Run } from './web-locks/programs.ts';
 
 const native = navigator.locks as LockManager;

@@ -3,7 +3,7 @@ import { countListeners, settle } from '@chunks/base/testing';
 import { createLockManager, type LockInfo, type LockMode, type LockManager as Locks } from '@chunks/locks/web-locks';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { runs } from '../support/runs.ts';
+import { runs } from '../../../../.ci/testing/runs.ts';
 
 type Fate = 'waiting' | 'in' | 'done' | 'failed' | 'turned away' | 'aborted' | 'stolen';
 

@@ -4,8 +4,8 @@ import { type LeaseDriver, leaseLocker, memoryLeases } from '@chunks/locks/lease
 import type { LeaseFault } from '@chunks/locks/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../../../.ci/testing/runs.ts';
 import { type Attempt, alone, bare, LeaseWorld, takeElsewhere } from '../lease-model.ts';
-import { runs } from '../support/runs.ts';
 
 const who = fc.nat(2);
 const key = fc.constantFrom('a', 'a', 'b');

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { describeWith } from '../../../../.ci/with-service.ts';
-import { OwnServer } from '../support/own-server.ts';
-import { isSoak } from '../support/runs.ts';
+import { OwnServer } from '../../../../.ci/testing/own-server.ts';
+import { isSoak } from '../../../../.ci/testing/runs.ts';
+import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { Arena } from './arena.ts';
 import type { StoreAddress } from './stores.ts';
 

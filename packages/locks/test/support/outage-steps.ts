@@ -1,9 +1,9 @@
 import type { VirtualClock } from '@chunks/base/testing';
 import { type LeaseDriver, type LeaseRenewal, leaseLocker } from '@chunks/locks/lease';
 import { expect } from 'vitest';
-import type { CutProxy } from './cut-proxy.ts';
+import type { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
+import type { OwnServer } from '../../../../.ci/testing/own-server.ts';
 import { ask, LONG_MS, take, takeInTheEnd, until, watching } from './lease-steps.ts';
-import type { OwnServer } from './own-server.ts';
 
 // What every driver with a server behind it goes through, step by step. The first driver of each is the one that the
 // trouble happens to, the other one sees what became of it.

@@ -7,9 +7,15 @@ import { fileURLToPath } from 'node:url';
 import { seededRandom } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { sqliteStore } from '@chunks/state/sqlite';
+import {
+  faultyStore,
+  STORE_FAULTS,
+  type StoreFault,
+  stateContract,
+  versionedStoreContract,
+} from '@chunks/state/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { FAULTS, type Fault, faultyStore, recording } from '../faulty-store.ts';
-import { stateContract, storeContract } from '../store-contract.ts';
+import { recording } from '../support/stores.ts';
 
 // Other processes, real files, and a machine that may be busy.
 vi.setConfig({ testTimeout: 60_000 });
@@ -17,6 +23,8 @@ vi.setConfig({ testTimeout: 60_000 });
 let folder = '';
 const signal = new AbortController().signal;
 const file = () => join(folder, 'state.sqlite');
+const bench = () => ({ open: () => sqliteStore(file()) });
+const { capabilities } = sqliteStore('unopened');
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'chunks-state-'));
@@ -24,13 +32,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('sqliteStore', () => {
-  for (const { name, run } of [...storeContract, ...stateContract]) {
-    test(name, async () => {
-      const store = sqliteStore(file());
-      await run(store);
-      await store.close?.();
-    });
-  }
+  for (const { name, run } of versionedStoreContract(bench, capabilities)) test(name, run);
+  for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 
   test('records outlive the store, and a closed store opens again', async () => {
     const store = sqliteStore(file());
@@ -93,16 +96,15 @@ describe('sqliteStore', () => {
 });
 
 describe('createState over a SQLite file that loses one call in three', () => {
-  const quick = FAULTS.filter((fault) => !fault.startsWith('hang'));
-  for (const [seed, { name, run }] of stateContract.entries()) {
-    test(name, async () => {
-      const random = seededRandom(seed + 100);
-      const next = (): Fault => (random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as Fault) : 'none');
-      const store = sqliteStore(file());
-      await run(faultyStore(store, { next }));
-      await store.close?.();
-    });
-  }
+  const quick = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+  let seed = 100;
+  const faulty = () => {
+    const random = seededRandom(++seed);
+    const next = (): StoreFault =>
+      random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as StoreFault) : 'none';
+    return { open: () => faultyStore(sqliteStore(file()), { next, lateMs: () => 20 }) };
+  };
+  for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
 });
 
 interface Worker {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../../../.ci/testing/runs.ts';
 import { KeyLine, type KeyRecord } from '../../../src/adapters/durable-object/key-line.ts';
-import { runs } from '../../support/runs.ts';
 
 const START_MS = 1_700_000_000_000;
 

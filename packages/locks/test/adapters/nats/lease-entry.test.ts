@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../../../.ci/testing/runs.ts';
 import { decodeLease, encodeLease, type NatsKvEntry, subjectOf } from '../../../src/adapters/nats/lease-entry.ts';
-import { runs } from '../../support/runs.ts';
 
 const entryOf = (value: Uint8Array, operation = 'PUT'): NatsKvEntry => ({
   key: 'lease.key',

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../../../.ci/testing/runs.ts';
 import { objectName, parseRecord } from '../../../src/adapters/object-store/lease-record.ts';
-import { runs } from '../../support/runs.ts';
 
 describe('objectName', () => {
   test.each([

@@ -1,7 +1,7 @@
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
-import { describeWith } from '../../../../../.ci/with-service.ts';
+import { describeWith } from '../../../../../.ci/testing/with-service.ts';
 import { listeningOf, type PostgresClient, queryOf } from '../../../src/adapters/postgres/listening.ts';
 import { until } from '../../support/lease-steps.ts';
 

@@ -1,5 +1,5 @@
 import { describe, inject } from 'vitest';
-import type { Service } from './services.ts';
+import type { Service } from '../services.ts';
 
 /** A suite on a real server; left out, aloud, where there is none. */
 export function describeWith(service: Service, name: string, body: () => void): void {

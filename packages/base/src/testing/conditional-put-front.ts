@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '@chunks/base';
+import { type Clock, systemClock } from '../clock.ts';
 
 /**
  * What goes wrong with one request. `'unreachable'`: it never arrives. `'lost'`: it is carried out, and its answer never
@@ -45,12 +45,12 @@ function refusedWrite(request: Request, there: Stored | undefined): [status: num
 }
 
 /**
- * The small part of S3 that leases need, in memory, with the faults that a network and a store have: GET, PUT and
+ * The small part of S3 that conditional writes need, in memory, with the faults that a network and a store have: GET, PUT and
  * DELETE of objects, `If-Match` and `If-None-Match: *` on writes, strong ETags, dates in whole seconds. It checks no
  * signature. Runs wherever `Request` and `Response` are.
  * @example
  * const front = conditionalPutFront({ fault: (request) => (request.method === 'PUT' ? 'lost' : undefined) });
- * const driver = objectStoreLeases(s3Bucket({ url: 'https://s3.test/bucket', fetch: front }));
+ * const bucket = s3Bucket({ url: 'https://s3.test/bucket', fetch: front });
  */
 export function conditionalPutFront(options: ConditionalPutFrontOptions = {}): ConditionalPutFront {
   const { clock = systemClock, fault = () => undefined } = options;
