@@ -20,6 +20,20 @@ const accepts = (port: number): Promise<boolean> =>
     socket.once('connect', () => socket.destroy());
   });
 
+function childrenOf(pid: number): number[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
+  const pairs = lines.map((line) => line.trim().split(/\s+/).map(Number));
+  return pairs.flatMap(([own = 0, parent]) => (parent === pid ? [own] : []));
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended by itself.
+  }
+}
+
 interface Command {
   readonly line: readonly [string, ...string[]];
   /** How it is ended without a farewell. */
@@ -115,13 +129,19 @@ export class OwnServer {
     return this;
   }
 
-  /** Nothing is said to anybody, nothing is written any more. */
-  async kill(): Promise<void> {
+  /**
+   * Nothing is said to anybody, nothing is written any more.
+   * @param how SIGKILL: it and all its processes in one blow; else each by the signal that its own kind has for that
+   */
+  async kill(how?: 'SIGKILL'): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
     this.#process = undefined;
     const exited = once(child, 'exit');
-    child.kill(this.#command.signal);
+    const helpers = how === undefined ? [] : childrenOf(child.pid as number);
+    child.kill(how ?? this.#command.signal);
+    // Those that it had: the orphans of a Postgres would finish what they are at.
+    for (const pid of helpers) end(pid);
     await exited;
   }
 
