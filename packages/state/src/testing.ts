@@ -8,6 +8,7 @@ export {
   type ConditionalPutFrontOptions,
   type ContractCase,
   conditionalPutFront,
+  FaultProxy,
   type FrontFault,
   VirtualClock,
 } from '@chunks/base/testing';

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FaultProxy } from '@chunks/base/testing';
 import { type LeaseDriver, leaseLocker } from '@chunks/locks/lease';
 import { natsLeases } from '@chunks/locks/nats';
 import { type LeaseBench, type LockerBench, leaseDriverContract, lockerContract } from '@chunks/locks/testing';
@@ -6,7 +7,6 @@ import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
 import { OwnServer } from '../../../../.ci/testing/own-server.ts';
 import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
@@ -36,7 +36,7 @@ describeWith('nats', 'leases in a bucket', () => {
       pass: async (ms) => void (await sleep(ms + SKEW_MS + 2)),
       now: () => Date.now(),
       async outage() {
-        const proxy = await CutProxy.before(4222);
+        const proxy = await FaultProxy.before(4222);
         const client = await connectTo(proxy.port);
         const driver = natsLeases(await bucketOf(client, name));
         proxy.down();
@@ -78,7 +78,7 @@ const bucketOf = (client: NatsConnection, name: string): Promise<KV> =>
 
 describeWith('nats', 'busy, unreachable and lost are three things', () => {
   let server: OwnServer;
-  let proxy: CutProxy;
+  let proxy: FaultProxy;
   let direct: NatsConnection;
   let cut: NatsConnection;
   let name: string;
@@ -89,7 +89,7 @@ describeWith('nats', 'busy, unreachable and lost are three things', () => {
 
   beforeEach(async () => {
     server = await OwnServer.nats();
-    proxy = await CutProxy.before(server.port);
+    proxy = await FaultProxy.before(server.port);
     [direct, cut] = await Promise.all([connectTo(server.port), connectTo(proxy.port)]);
     name = newBucket();
     await make();

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { FaultProxy } from '@chunks/base/testing';
 import { leaseLocker } from '@chunks/locks/lease';
 import { type PostgresClient, type PostgresLeasesOptions, postgresLeases } from '@chunks/locks/postgres';
 import {
@@ -12,7 +13,6 @@ import {
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
 import { OwnServer } from '../../../../.ci/testing/own-server.ts';
 import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
@@ -85,7 +85,7 @@ function contractOn({ open, openBehind, admin, options = () => ({}) }: Store, ab
       opened.push(await one);
       return (await one).client;
     };
-    const proxies: CutProxy[] = [];
+    const proxies: FaultProxy[] = [];
     return {
       open: async () => postgresLeases(await keep(open()), { ...(await options()), table }),
       pass,
@@ -95,7 +95,7 @@ function contractOn({ open, openBehind, admin, options = () => ({}) }: Store, ab
       },
       ...(openBehind && {
         async outage() {
-          const proxy = await CutProxy.before(CONNECTION.port);
+          const proxy = await FaultProxy.before(CONNECTION.port);
           proxies.push(proxy);
           const driver = postgresLeases(await keep(openBehind(proxy.port)), { ...(await options()), table });
           await driver.inspect?.('key');
@@ -425,7 +425,7 @@ describeWith('postgres', 'what postgresLeases says and keeps', () => {
 
 describeWith('postgres', 'postgresLeases on a server of its own', () => {
   let server: OwnServer;
-  let proxy: CutProxy;
+  let proxy: FaultProxy;
   const ends: (() => unknown)[] = [];
   const at = (port: number): pg.ClientConfig => ({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' });
   const connect = async (port = server.port, options: PostgresLeasesOptions = {}, open: Open = openPool) => {
@@ -448,7 +448,7 @@ describeWith('postgres', 'postgresLeases on a server of its own', () => {
 
   beforeAll(async () => {
     server = await OwnServer.postgres();
-    proxy = await CutProxy.before(server.port);
+    proxy = await FaultProxy.before(server.port);
   });
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();

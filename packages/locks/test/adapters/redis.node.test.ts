@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { FaultProxy } from '@chunks/base/testing';
 import { leaseLocker } from '@chunks/locks/lease';
 import { type RedisClient, type RedisLeasesOptions, redisLeases } from '@chunks/locks/redis';
 import {
@@ -12,7 +13,6 @@ import {
 import { Cluster, Redis } from 'ioredis';
 import { createClient, createClientPool, createCluster } from 'redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
 import { OwnServer } from '../../../../.ci/testing/own-server.ts';
 import { onRealTime } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
@@ -111,7 +111,7 @@ function contractOn(port: () => number, open: Open, abilities: LeaseAbilities, o
       opened.push(await one);
       return (await one).client;
     };
-    const proxies: CutProxy[] = [];
+    const proxies: FaultProxy[] = [];
     return {
       open: async () => {
         const client = await keep(open(port()));
@@ -123,7 +123,7 @@ function contractOn(port: () => number, open: Open, abilities: LeaseAbilities, o
         return Number(seconds) * 1000 + Number(micros) / 1000;
       },
       async outage() {
-        const proxy = await CutProxy.before(port());
+        const proxy = await FaultProxy.before(port());
         proxies.push(proxy);
         const client = await keep(open(proxy.port));
         const driver = redisLeases(client, { keyPrefix });
@@ -335,7 +335,7 @@ describeWith('redis', 'what redisLeases says and keeps', () => {
 
 describeWith('redis', 'redisLeases on a server of its own', () => {
   let server: OwnServer;
-  let proxy: CutProxy;
+  let proxy: FaultProxy;
   const ends: (() => unknown)[] = [];
   const opened = async (open: Open, port: number): Promise<RedisClient> => {
     const { client, end } = await open(port);
@@ -366,7 +366,7 @@ describeWith('redis', 'redisLeases on a server of its own', () => {
 
   beforeAll(async () => {
     server = await OwnServer.redis();
-    proxy = await CutProxy.before(server.port);
+    proxy = await FaultProxy.before(server.port);
   });
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();

@@ -1,7 +1,6 @@
-import type { VirtualClock } from '@chunks/base/testing';
+import type { FaultProxy, VirtualClock } from '@chunks/base/testing';
 import { type LeaseDriver, type LeaseRenewal, leaseLocker } from '@chunks/locks/lease';
 import { expect } from 'vitest';
-import type { CutProxy } from '../../../../.ci/testing/cut-proxy.ts';
 import type { OwnServer } from '../../../../.ci/testing/own-server.ts';
 import { ask, LONG_MS, take, takeInTheEnd, until, watching } from './lease-steps.ts';
 
@@ -9,7 +8,7 @@ import { ask, LONG_MS, take, takeInTheEnd, until, watching } from './lease-steps
 // trouble happens to, the other one sees what became of it.
 
 /** Cut before the acquire arrives: an error, and the key is free. */
-export async function cutEarly(driver: LeaseDriver, other: LeaseDriver, proxy: CutProxy, key: string): Promise<void> {
+export async function cutEarly(driver: LeaseDriver, other: LeaseDriver, proxy: FaultProxy, key: string): Promise<void> {
   // What the client sends at first is sent: the next message is the acquire itself.
   await take(driver, `${key} before`, 'a');
   proxy.cutNext('request', `${key} here`);
@@ -24,7 +23,7 @@ export async function cutEarly(driver: LeaseDriver, other: LeaseDriver, proxy: C
  */
 export async function loseReplies(
   [driver, other]: readonly [LeaseDriver, LeaseDriver],
-  proxy: CutProxy,
+  proxy: FaultProxy,
   name: string,
   renewal: LeaseRenewal,
 ): Promise<void> {
@@ -109,7 +108,7 @@ export async function hearOnOneConnection(
 /** The connection that listens breaks: everybody is woken once, and it heals with the next busy answer. */
 export async function breakWatches(
   [driver, other]: readonly [LeaseDriver, LeaseDriver],
-  proxy: CutProxy,
+  proxy: FaultProxy,
   listeners: () => Promise<number>,
   whileBroken: () => Promise<void> = async () => undefined,
 ): Promise<void> {
