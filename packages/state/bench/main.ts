@@ -1,123 +1,35 @@
-// Bursts on one hot key, which is where coalescing shines, and one updater alone, which is what it must not slow down.
-//
-//   node main.ts
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createState, memoryStore, type VersionedStore } from '@chunks/state';
-import { sqliteStore } from '@chunks/state/sqlite';
-import { type Contender, interleave, table } from '../../base/bench/interleave.ts';
+// `pnpm bench state`: what updates cost on each store that this machine has, against what one writes by hand. Bursts on one
+// hot key with a small state are the best case; arrivals, slow updaters and large states are measured too.
+import { alone, type Burst, burst, tunedFor } from './bursts.ts';
+import { openLoop } from './open-loop.ts';
+import { processes } from './processes.ts';
+import { grounds } from './subjects.ts';
 
-const UPDATERS = 200;
-const ALONE = 50;
-const signal = new AbortController().signal;
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const BURSTS: readonly Burst[] = [
+  { title: '50 updaters × 5 on one key', updaters: 50, each: 5 },
+  { title: '200 updates of one key at once', updaters: 200, each: 1 },
+];
+const HARD: readonly Burst[] = [
+  { title: '50 updaters that take 5 ms each', updaters: 50, each: 1, slowMs: 5 },
+  { title: '50 updates of a state of 1 MB', updaters: 50, each: 1, ballastBytes: 1_000_000 },
+];
 
-/** A store across a network: 1 to 3 ms a call. */
-function remote(): VersionedStore {
-  const inner = memoryStore();
-  const away = () => sleep(1 + Math.random() * 2);
-  return {
-    ...inner,
-    read: (...all) => away().then(() => inner.read(...all)),
-    write: (...all) => away().then(() => inner.write(...all)),
-  };
-}
+const ARRIVING = ['a store 1–3 ms away', 'Redis', 'Postgres'];
 
-interface Doc {
-  n: number;
-}
-
-/** What one writes by hand: read, change, write if nobody was faster, else wait a random while and try again. */
-async function byHand(store: VersionedStore, key: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const record = await store.read(key, { signal });
-    const doc: Doc = record ? JSON.parse(record.value) : { n: 0 };
-    doc.n++;
-    const reply = await store.write(key, JSON.stringify(doc), record?.revision, { signal });
-    if ('revision' in reply) return;
-    await sleep(Math.random() * Math.min(200, 2 * 2 ** attempt));
+const only = process.argv.slice(2);
+const { all, close } = await grounds();
+for (const ground of all) {
+  if (only.length > 0 && !only.includes(ground.title)) continue;
+  const tuning = await tunedFor(ground, 100);
+  for (const shape of BURSTS) await burst(ground, shape, tuning);
+  await alone(ground, ground.title === 'memory' ? 2_000 : 50);
+  await processes(ground, tuning);
+  if (ground.title === 'memory') continue;
+  for (const shape of HARD) {
+    // NATS takes messages of 1 MB at most by default.
+    if (ground.title !== 'NATS' || shape.ballastBytes === undefined) await burst(ground, shape, tuning);
   }
+  if (!ARRIVING.includes(ground.title)) continue;
+  for (const aSecond of [50, 1_000]) await openLoop(ground, aSecond, tuning);
 }
-
-/** The best by hand within one process: in turn, on the record that the last write left. */
-function inTurn(store: VersionedStore, key: string): () => Promise<void> {
-  let last: Promise<unknown> = Promise.resolve();
-  let doc: Doc = { n: 0 };
-  let revision: string | undefined;
-  return () => {
-    const mine = last.then(async () => {
-      doc = { n: doc.n + 1 };
-      const reply = await store.write(key, JSON.stringify(doc), revision, { signal });
-      if ('conflict' in reply) throw new Error('another process came in between');
-      revision = reply.revision;
-    });
-    last = mine;
-    return mine;
-  };
-}
-
-const all = (task: () => Promise<unknown>) => Promise.all(Array.from({ length: UPDATERS }, task));
-
-async function expectCount(store: VersionedStore, key: string, count: number): Promise<void> {
-  const value = JSON.parse((await store.read(key, { signal }))?.value ?? '{}');
-  if ((value.state ?? value).n !== count) throw new Error(`lost updates: ${JSON.stringify(value)}`);
-}
-
-async function burst(title: string, store: VersionedStore): Promise<void> {
-  let round = 0;
-  const key = () => `burst-${round}`;
-  const contender = (name: string, work: () => Promise<unknown>): Contender => ({
-    name,
-    before: () => void round++,
-    run: () => work().then(() => undefined),
-    after: () => expectCount(store, key(), UPDATERS),
-  });
-  const state = createState<Doc>({ store, initial: () => ({ n: 0 }) });
-  const scores = await interleave(
-    [
-      contender('@chunks/state', () => all(() => state.update(key(), (draft) => ++draft.n))),
-      contender('in turn, cached record', () => all(inTurn(store, key()))),
-      contender('full-jitter loop', () => all(() => byHand(store, key()))),
-    ],
-    { rounds: 5, drop: 1 },
-  );
-  console.log(table(`${UPDATERS} updates of one key at once, ${title}`, scores));
-}
-
-async function alone(title: string, store: VersionedStore): Promise<void> {
-  let round = 0;
-  const state = createState<Doc>({ store, initial: () => ({ n: 0 }) });
-  const contender = (name: string, one: (key: string) => Promise<unknown>): Contender => ({
-    name,
-    before: () => void round++,
-    async run() {
-      for (let i = 0; i < ALONE; i++) {
-        await one(`alone-${round}`);
-        // Lets the record at hand go, so that both sides read and write.
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    },
-    after: () => expectCount(store, `alone-${round}`, ALONE),
-  });
-  const scores = await interleave(
-    [
-      contender('bare read and conditional write', (key) => byHand(store, key)),
-      contender('@chunks/state', (key) => state.update(key, (draft) => ++draft.n)),
-    ],
-    { rounds: 9, drop: 2 },
-  );
-  console.log(table(`${ALONE} updates one after the other, ${title}`, scores));
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'chunks-state-bench-'));
-try {
-  const sqlite = sqliteStore(join(folder, 'bench.sqlite'));
-  await burst('a store 1–3 ms away', remote());
-  await burst('SQLite', sqlite);
-  await alone('a store 1–3 ms away', remote());
-  await alone('SQLite', sqlite);
-  await sqlite.close?.();
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
+await close();

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
+import { passOn } from './pass-on.ts';
 
 /** What one store call does instead of answering. */
 export type StoreFault =
@@ -88,7 +89,7 @@ export function faultyStore(
   }
 
   return {
-    ...inner,
+    ...passOn(inner),
     name: `faulty ${inner.name}`,
     counts,
     async read(key, o) {

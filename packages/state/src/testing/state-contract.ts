@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@chunks/base';
-import { type ContractCase, casesOf, equal } from '@chunks/base/testing';
+import { type ContractCase, casesOf, equal, isTrue } from '@chunks/base/testing';
 import { createState } from '../create-state.ts';
 import type { State } from '../types.ts';
 import { opaqueKeys } from './opaque-keys.ts';
@@ -12,6 +12,9 @@ interface Log {
 async function opened(trial: StoreTrial): Promise<State<Log>> {
   return createState({ store: await trial.open(), initial: () => ({ log: [] as string[] }), retry: { maxMs: 5 } });
 }
+
+// What a store that fails may do to an update, even to one that is tried again and again.
+const ALLOWED = ['UPDATE_CONFLICT', 'UPDATE_TIMEOUT', 'STORE_UNAVAILABLE'];
 
 /** Each update writes its name down, so that what was lost or done twice is seen. */
 async function exact(trial: StoreTrial, instances: number, each: number): Promise<void> {
@@ -34,9 +37,10 @@ async function exact(trial: StoreTrial, instances: number, each: number): Promis
     const found = times.get(end.name) ?? 0;
     if ('version' in end) equal(found, 1, `${end.name} acknowledged`);
     else if (end.code === 'UPDATE_AMBIGUOUS') equal(found <= 1, true, `${end.name} unknown, at most once`);
-    else equal(found, 0, `${end.name} failed with ${end.code}`);
+    else equal([found, ALLOWED.includes(end.code)], [0, true], `${end.name} failed with ${end.code}`);
   }
   const done = ends.flatMap((end) => ('version' in end ? [end] : []));
+  isTrue(done.length > names.length / 2, 'most updates come through');
   done.sort((a, b) => a.version - b.version || a.index - b.index);
   equal(new Set(done.map(({ version, index }) => `${version} ${index}`)).size, done.length, '(version, index) unique');
   const acknowledged = new Set(done.map(({ name }) => name));

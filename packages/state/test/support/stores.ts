@@ -1,6 +1,7 @@
 import type { Clock } from '@chunks/base';
 import type { VersionedStore } from '@chunks/state';
 import { faultyStore, type StoreCallCounts, type StoreFault } from '@chunks/state/testing';
+import { passOn } from '../../src/testing/pass-on.ts';
 
 /** Faults from a list, then none. */
 export function scripted(
@@ -19,7 +20,7 @@ export function recording(
 ): VersionedStore & { readonly history: { key: string; value: string }[] } {
   const history: { key: string; value: string }[] = [];
   return {
-    ...inner,
+    ...passOn(inner),
     history,
     async write(key, value, expected, o) {
       const reply = await inner.write(key, value, expected, o);

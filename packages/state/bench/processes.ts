@@ -1,0 +1,45 @@
+// Four processes of fifty updaters each on one key.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { type Contender, interleave, table } from '../../base/bench/interleave.ts';
+import type { Tuning } from './by-hand.ts';
+import type { ProcessTask } from './process.ts';
+import { expectCount, type Ground, LOOP, STATE } from './subjects.ts';
+
+const PROCESSES = 4;
+const UPDATERS = 50;
+const script = fileURLToPath(new URL('process.ts', import.meta.url));
+
+let runs = 0;
+
+async function together(task: ProcessTask): Promise<number> {
+  const children = Array.from({ length: PROCESSES }, () => fork(script, [JSON.stringify(task)]));
+  await Promise.all(children.map((child) => once(child, 'message')));
+  const startMs = performance.now();
+  const done = children.map((child) => once(child, 'message'));
+  for (const child of children) child.send('go');
+  await Promise.all(done);
+  const tookMs = performance.now() - startMs;
+  await Promise.all(children.map((child) => once(child, 'exit')));
+  return tookMs;
+}
+
+/** Wall time of all of them. */
+export async function processes({ title, store, address }: Ground, tuning: Tuning): Promise<void> {
+  if (address === undefined) return;
+  const contender = (name: string, way: ProcessTask['way']): Contender => {
+    let key = '';
+    return {
+      name,
+      before: () => {
+        key = `processes-${++runs}`;
+      },
+      run: () => together({ address, key, way, updaters: UPDATERS, tuning }),
+      after: () => expectCount(store, key, PROCESSES * UPDATERS),
+    };
+  };
+  const contenders = [contender(STATE, 'state'), contender(LOOP, 'loop')];
+  const scores = await interleave(contenders, { rounds: 5, drop: 1 });
+  console.log(table(`${PROCESSES} processes × ${UPDATERS} updates of one key, ${title}`, scores));
+}

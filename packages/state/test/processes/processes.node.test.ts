@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { conditionalPutFront } from '@chunks/state/testing';
+import { describe, expect, test } from 'vitest';
+import { isSoak } from '../../../../.ci/testing/runs.ts';
+import { describeWith } from '../../../../.ci/testing/with-service.ts';
+import { Crowd, type Outcome } from './crowd.ts';
+import type { StoreAddress } from './stores.ts';
+
+const UPDATERS = 50;
+const ROUNDS = isSoak ? 20 : 2;
+const patienceMs = isSoak ? 900_000 : 90_000;
+
+let runs = 0;
+const freshName = (): string => `chunks_state_processes_${process.pid}_${++runs}`;
+
+/** Each name once in the log, in the order of (version, index), in versions without a gap. */
+function check({ updated, failed, log, version }: Outcome, killed?: string): void {
+  expect(failed).toEqual([]);
+  const inOrder = [...updated].sort((a, b) => a.version - b.version || a.index - b.index).map(({ name }) => name);
+  const told = new Set(inOrder);
+  // What a killed one did not live to tell of: what it had under way, and nothing of anybody else's.
+  const untold = log.filter((name) => !told.has(name));
+  expect(untold.filter((name) => !name.startsWith(`${killed}-`))).toEqual([]);
+  expect(untold.length).toBeLessThanOrEqual(killed === undefined ? 0 : UPDATERS);
+  expect(log.filter((name) => told.has(name))).toEqual(inOrder);
+  expect(new Set(log).size).toBe(log.length);
+  const versions = new Set(updated.map((one) => one.version));
+  const gaps = Array.from({ length: version }, (_, i) => i + 1).filter((n) => !versions.has(n));
+  expect(gaps.length).toBeLessThanOrEqual(untold.length);
+  expect(Math.max(...versions)).toBeLessThanOrEqual(version);
+}
+
+/** What is shown on each store. */
+function cases(addressOf: (folder: string) => Promise<{ address: StoreAddress; end?: () => void }>): void {
+  async function crowded(work: (crowd: Crowd) => Promise<void>): Promise<void> {
+    const folder = mkdtempSync(path.join(tmpdir(), 'crowd-'));
+    const { address, end } = await addressOf(folder);
+    const crowd = new Crowd(address, { updaters: UPDATERS, rounds: ROUNDS });
+    try {
+      await work(crowd);
+    } finally {
+      crowd.clear();
+      end?.();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  test(
+    'all are there, once, in the order of (version, index)',
+    () =>
+      crowded(async (crowd) => {
+        await crowd.run(['a', 'b', 'c', 'd']);
+        const outcome = await crowd.end();
+        check(outcome);
+        expect(outcome.log).toHaveLength(4 * UPDATERS * ROUNDS);
+      }),
+    patienceMs,
+  );
+
+  test(
+    'one is killed, another comes: nothing acknowledged is lost, nothing is there twice',
+    () =>
+      crowded(async (crowd) => {
+        const killed = crowd.killAfter('a', UPDATERS);
+        await crowd.run(['a', 'b', 'c', 'd']);
+        await killed;
+        await crowd.run(['e']);
+        const outcome = await crowd.end();
+        check(outcome, 'a');
+        expect(outcome.updated.length).toBeGreaterThanOrEqual(4 * UPDATERS * ROUNDS + UPDATERS);
+      }),
+    patienceMs,
+  );
+}
+
+const fixed = (kind: StoreAddress['kind'], port: string) => async () => ({
+  address: { kind, at: port, name: freshName() },
+});
+const inFolder = (kind: StoreAddress['kind'], file: string) => async (folder: string) => ({
+  address: { kind, at: path.join(folder, file), name: freshName() },
+});
+
+/** The front behind a real socket, for all processes. */
+async function frontServer() {
+  const front = conditionalPutFront();
+  const server = createServer(async (request, response) => {
+    const chunks = await request.toArray();
+    const { method = 'GET', headers, url } = request;
+    const init = {
+      method,
+      headers: headers as Record<string, string>,
+      body: chunks.length > 0 ? Buffer.concat(chunks) : null,
+    };
+    const answer = await front(`http://localhost${url}`, init);
+    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}/bucket`;
+  return {
+    address: { kind: 's3' as const, at, name: '' },
+    end: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+describe('four processes of fifty updaters on one record', () => {
+  describeWith('redis', 'Redis', () => cases(fixed('redis', '6379')));
+  describeWith('postgres', 'Postgres', () => cases(fixed('postgres', '5432')));
+  describeWith('nats', 'NATS', () => cases(fixed('nats', '4222')));
+  describe('a SQLite file', () => cases(inFolder('sqlite', 'state.sqlite')));
+  describe('a folder', () => cases(inFolder('fs', 'state')));
+  describe('an S3 front', () => cases(frontServer));
+  describe('a Deno KV file', () => cases(inFolder('deno-kv', 'kv.sqlite')));
+});
