@@ -1,3 +1,5 @@
+import { checkInteger, checkText } from '../check.ts';
+
 /** One fault to come: which requests it strikes, and whether it has. */
 export class FaultPlan {
   readonly #text: string;
@@ -6,10 +8,13 @@ export class FaultPlan {
   #heard = 0;
   #isUsed = false;
 
-  /** @param every strikes each request of that number that says `text` */
+  /**
+   * @param every strikes each request of that number that says `text`
+   * @throws TypeError | RangeError
+   */
   constructor(text: string, every: number, isOnce: boolean) {
-    this.#text = toLetters(new TextEncoder().encode(text));
-    this.#every = every;
+    this.#text = toLetters(new TextEncoder().encode(checkText('text', text)));
+    this.#every = checkInteger('every', every, 1);
     this.#isOnce = isOnce;
   }
 

@@ -1,70 +1,19 @@
-import { checkInteger, checkNumber, checkOneOf, checkText } from '../check.ts';
+import { checkInteger, checkNumber, checkOneOf } from '../check.ts';
 import { type Clock, systemClock } from '../clock.ts';
+import type { Connection } from './fault-connection.ts';
 import { FaultPlan, Speech } from './fault-plan.ts';
-
-/** What this file uses of a socket of `node:net`, so that it loads, and its types compile, where there is no Node. */
-interface Socket {
-  on(event: 'data', listener: (bytes: Uint8Array) => void): Socket;
-  on(event: 'end' | 'close' | 'error', listener: () => void): Socket;
-  setNoDelay(): Socket;
-  resume(): Socket;
-  write(bytes: Uint8Array): unknown;
-  end(): unknown;
-  destroy(): unknown;
-}
-
-interface Net {
-  createServer(
-    o: { allowHalfOpen: boolean },
-    serve: (client: Socket) => void,
-  ): {
-    listen(port: number, host: string, listening: () => void): unknown;
-    once(event: 'error', listener: (error: Error) => void): unknown;
-    address(): unknown;
-    close(closed: () => void): unknown;
-  };
-  connect(o: { port: number; host: string; allowHalfOpen: boolean }): Socket;
-}
+import { OneWay } from './one-way.ts';
+import type { Net, Socket } from './tcp.ts';
 
 // In a variable, for bundlers and type checkers look literal imports up, even where the proxy is never used.
 const NODE_NET: string = 'node:net';
 const HOST = '127.0.0.1';
 
-/** One direction of a connection: everything arrives in order, or nothing any more. */
-class Way {
-  isMute = false;
-  hasEnded = false;
-  readonly #clock: Clock;
-  #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** Does it after everything before it, the delay, and whatever else is to come first. */
-  pass(delayMs: number, act: () => void, first?: Promise<void>): void {
-    const go = (): void => {
-      this.#waiting--;
-      if (!this.isMute) act();
-    };
-    const delay = delayMs > 0 && new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
-    if (this.#waiting++ === 0 && !delay && !first) go();
-    else this.#last = Promise.all([this.#last, delay, first]).then(go);
-  }
-}
-
-interface Connection {
-  readonly client: Socket;
-  readonly server: Socket;
-  readonly request: Way;
-  readonly reply: Way;
-  readonly speech: Speech;
-  /** The first that the client said. */
-  greeting: Uint8Array | undefined;
-  isUp: boolean;
-  /** Set: the next reply is cut off, and this is told. */
-  cutsReply: (() => void) | undefined;
+interface Cut {
+  readonly plan: FaultPlan;
+  readonly at: 'request' | 'reply';
+  /** Told when it has happened. */
+  done(): void;
 }
 
 /**
@@ -89,8 +38,8 @@ export class FaultProxy {
   #delayMs = { request: 0, reply: 0 };
   #cuts = 0;
   #duplicates = 0;
-  #next: { plan: FaultPlan; at: 'request' | 'reply'; done(): void } | undefined;
-  #each: { plan: FaultPlan; at: 'request' | 'reply'; done(): void } | undefined;
+  #next: Cut | undefined;
+  #each: Cut | undefined;
   #doubling: { plan: FaultPlan; greets: boolean } | undefined;
 
   private constructor(net: Net, toPort: number, clock: Clock) {
@@ -146,12 +95,12 @@ export class FaultProxy {
     const done = (): void => {
       this.#next = undefined;
     };
-    this.#next = { plan: planOf(text, 1, true), at: checkOneOf('at', at, ['request', 'reply']), done };
+    this.#next = { plan: new FaultPlan(text, 1, true), at: checkOneOf('at', at, ['request', 'reply']), done };
   }
 
   /** The same for each request of that number that says `text`, until {@link heal}; 1 is every one. */
   cutEvery(every: number, at: 'request' | 'reply', text: string): void {
-    const plan = planOf(text, every, false);
+    const plan = new FaultPlan(text, every, false);
     this.#each = { plan, at: checkOneOf('at', at, ['request', 'reply']), done: () => undefined };
   }
 
@@ -163,7 +112,7 @@ export class FaultProxy {
    * @param o greets: the client's first packet is said before the request on that other connection @default false
    */
   duplicateEvery(every: number, text: string, o: { greets?: boolean | undefined } = {}): void {
-    this.#doubling = { plan: planOf(text, every, false), greets: o.greets ?? false };
+    this.#doubling = { plan: new FaultPlan(text, every, false), greets: o.greets ?? false };
   }
 
   /** From now on bytes take that long, in order, on all connections. @param o in ms @default 0 each */
@@ -240,8 +189,8 @@ export class FaultProxy {
     const connection: Connection = {
       client,
       server,
-      request: new Way(this.#clock),
-      reply: new Way(this.#clock),
+      request: new OneWay(this.#clock),
+      reply: new OneWay(this.#clock),
       speech: new Speech(),
       greeting: undefined,
       isUp: true,
@@ -324,8 +273,4 @@ export class FaultProxy {
     copy.end();
     return new Promise((resolve) => copy.on('error', () => undefined).on('close', resolve));
   }
-}
-
-function planOf(text: string, every: number, isOnce: boolean): FaultPlan {
-  return new FaultPlan(checkText('text', text), checkInteger('every', every, 1), isOnce);
 }
