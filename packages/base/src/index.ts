@@ -14,6 +14,8 @@ export * from './http/http-date.ts';
 export * from './http/range-header.ts';
 export * from './http/range-response.ts';
 export * from './linked-list.ts';
+export * from './object-name.ts';
 export * from './range-set.ts';
+export * from './s3.ts';
 export * from './types.ts';
 export { VirtualClock } from './virtual-clock.ts';

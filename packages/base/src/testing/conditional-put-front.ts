@@ -3,9 +3,18 @@ import { type Clock, systemClock } from '../clock.ts';
 /**
  * What goes wrong with one request. `'unreachable'`: it never arrives. `'lost'`: it is carried out, and its answer never
  * arrives. `'unavailable'`: 503, nothing done. `'broken'`: 500, although it was carried out. `'conflict'`: 409, nothing
- * done. `'unconditional'`: carried out as if it had no condition.
+ * done. `'precondition'`: 412, nothing done, although the condition may hold. `'missing'`: 404, nothing done, although
+ * the object may be there. `'unconditional'`: carried out as if it had no condition.
  */
-export type FrontFault = 'unreachable' | 'lost' | 'unavailable' | 'broken' | 'conflict' | 'unconditional';
+export type FrontFault =
+  | 'unreachable'
+  | 'lost'
+  | 'unavailable'
+  | 'broken'
+  | 'conflict'
+  | 'precondition'
+  | 'missing'
+  | 'unconditional';
 
 /** Whose time the front tells, and what goes wrong. */
 export interface ConditionalPutFrontOptions {
@@ -13,6 +22,8 @@ export interface ConditionalPutFrontOptions {
   clock?: Clock | undefined;
   /** Asked for each request, in the order of arrival; undefined: all goes well. Counts requests, too. */
   fault?: ((request: Request) => FrontFault | undefined) | undefined;
+  /** So many objects stand in one answer to a listing. @default 1_000, as with S3 */
+  pageSize?: number | undefined;
 }
 
 /** `fetch` to the front. */
@@ -44,16 +55,50 @@ function refusedWrite(request: Request, there: Stored | undefined): [status: num
   return undefined;
 }
 
+// What these say, they say before anything is done.
+const REFUSALS: { readonly [fault in FrontFault]?: readonly [status: number, code: string] } = {
+  unavailable: [503, 'SlowDown'],
+  conflict: [409, 'ConditionalRequestConflict'],
+  precondition: [412, 'PreconditionFailed'],
+  missing: [404, 'NoSuchKey'],
+};
+
+const xmlOf = (text: string): string => text.replaceAll(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+
+/** A page of ListObjectsV2. @param paths of all objects, as they stand in URLs */
+function listed(paths: Iterable<string>, { pathname, searchParams }: URL, pageSize: number): string {
+  const bucket = pathname.endsWith('/') ? pathname : `${pathname}/`;
+  const prefix = searchParams.get('prefix') ?? '';
+  const token = searchParams.get('continuation-token');
+  // In Base64, so that one that is not encoded on its way comes back as another.
+  const after = token === null ? '' : decodeURIComponent(atob(token));
+  const names = [...paths]
+    .filter((path) => path.startsWith(bucket))
+    .map((path) => decodeURIComponent(path.slice(bucket.length)))
+    .filter((name) => name.startsWith(prefix) && name > after)
+    .sort();
+  const page = names.slice(0, pageSize);
+  const isTruncated = page.length < names.length;
+  const next = isTruncated ? btoa(encodeURIComponent(page.at(-1) ?? '')) : undefined;
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult>',
+    `<KeyCount>${page.length}</KeyCount><IsTruncated>${isTruncated}</IsTruncated>`,
+    ...page.map((name) => `<Contents><Key>${xmlOf(name)}</Key></Contents>`),
+    ...(next === undefined ? [] : [`<NextContinuationToken>${next}</NextContinuationToken>`]),
+    '</ListBucketResult>',
+  ].join('');
+}
+
 /**
  * The small part of S3 that conditional writes need, in memory, with the faults that a network and a store have: GET, PUT and
- * DELETE of objects, `If-Match` and `If-None-Match: *` on writes, strong ETags, dates in whole seconds. It checks no
- * signature. Runs wherever `Request` and `Response` are.
+ * DELETE of objects, `If-Match` and `If-None-Match: *` on writes and removals, ListObjectsV2 in pages, strong ETags, dates
+ * in whole seconds. It checks no signature. Runs wherever `Request` and `Response` are.
  * @example
  * const front = conditionalPutFront({ fault: (request) => (request.method === 'PUT' ? 'lost' : undefined) });
  * const bucket = s3Bucket({ url: 'https://s3.test/bucket', fetch: front });
  */
 export function conditionalPutFront(options: ConditionalPutFrontOptions = {}): ConditionalPutFront {
-  const { clock = systemClock, fault = () => undefined } = options;
+  const { clock = systemClock, fault = () => undefined, pageSize = 1_000 } = options;
   const objects = new Map<string, Stored>();
 
   const answer = (status: number, code?: string, headers: Record<string, string> = {}, body = ''): Response => {
@@ -70,12 +115,15 @@ export function conditionalPutFront(options: ConditionalPutFrontOptions = {}): C
   };
 
   async function carryOut(request: Request, isHeeded: boolean): Promise<Response> {
-    const name = new URL(request.url).pathname;
+    const url = new URL(request.url);
+    const name = url.pathname;
     const content = await request.text();
     const etag = await etagOf(content);
     // From here on without a pause: a condition and its write are one step.
     const there = objects.get(name);
     if (request.method === 'GET') {
+      if (url.searchParams.get('list-type') === '2')
+        return answer(200, undefined, {}, listed(objects.keys(), url, pageSize));
       if (!there) return answer(404, 'NoSuchKey');
       return answer(200, undefined, { etag: there.etag, 'last-modified': there.modified }, there.content);
     }
@@ -90,8 +138,8 @@ export function conditionalPutFront(options: ConditionalPutFrontOptions = {}): C
     const request = new Request(input, init);
     const wrong = fault(request);
     if (wrong === 'unreachable') throw new TypeError('the front was not reached');
-    if (wrong === 'unavailable') return answer(503, 'SlowDown');
-    if (wrong === 'conflict') return answer(409, 'ConditionalRequestConflict');
+    const refusal = wrong && REFUSALS[wrong];
+    if (refusal) return answer(...refusal);
     const response = await carryOut(request, wrong !== 'unconditional');
     if (wrong === 'lost') throw new TypeError('the answer of the front was lost');
     return wrong === 'broken' ? answer(500, 'InternalError') : response;

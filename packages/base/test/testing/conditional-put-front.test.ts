@@ -46,6 +46,44 @@ describe('conditionalPutFront', () => {
     expect(await (await front(url)).text()).toBe('one');
   });
 
+  test('removes on condition alone', async () => {
+    const front = conditionalPutFront();
+    const remove = async (etag: string): Promise<string> =>
+      told(await front(url, { method: 'DELETE', headers: { 'if-match': etag } }));
+    expect(await remove('"0"')).toBe('404 NoSuchKey');
+    const one = etagOf(await put(front, 'one'));
+    const two = etagOf(await put(front, 'two'));
+    expect(await remove(one)).toBe('412 PreconditionFailed');
+    expect(await (await front(url)).text()).toBe('two');
+    expect(await remove(two)).toBe('204');
+    expect(await told(await front(url))).toBe('404 NoSuchKey');
+  });
+
+  test('lists what begins with a prefix, page by page, in the order of names', async () => {
+    const front = conditionalPutFront({ pageSize: 2 });
+    for (const name of ['a/1', 'a/2', 'a/3', 'a/%26%3Cé', 'b']) {
+      await front(`https://s3.test/bucket/${name}`, { method: 'PUT', body: 'x' });
+    }
+    await front('https://s3.test/bucket2/a/9', { method: 'PUT', body: 'x' });
+    const pages = async (prefix: string, bucket = 'https://s3.test/bucket'): Promise<string[][]> => {
+      const found: string[][] = [];
+      for (let token: string | undefined = ''; token !== undefined; ) {
+        const query = `?list-type=2&prefix=${prefix}${token && `&continuation-token=${encodeURIComponent(token)}`}`;
+        const text: string = await (await front(bucket + query)).text();
+        found.push([...text.matchAll(/<Key>(.*?)<\/Key>/g)].map(([, name = '']) => name));
+        token = /<NextContinuationToken>(.*)<\/Next/.exec(text)?.[1];
+        expect(text).toContain(`<IsTruncated>${token !== undefined}</IsTruncated>`);
+      }
+      return found;
+    };
+    expect(await pages('a%2F')).toEqual([
+      ['a/&#38;&#60;é', 'a/1'],
+      ['a/2', 'a/3'],
+    ]);
+    expect(await pages('', 'https://s3.test/bucket/')).toHaveLength(3);
+    expect(await pages('none')).toEqual([[]]);
+  });
+
   test('of many who create at once one is first', async () => {
     const front = conditionalPutFront();
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => put(front, `${i}`, { 'if-none-match': '*' })));
@@ -58,6 +96,8 @@ describe('conditionalPutFront', () => {
     ['unavailable', '503 SlowDown', false],
     ['broken', '500 InternalError', true],
     ['conflict', '409 ConditionalRequestConflict', false],
+    ['precondition', '412 PreconditionFailed', false],
+    ['missing', '404 NoSuchKey', false],
     ['unconditional', '200', true],
   ])('%s: %s', async (fault, expected, isWritten) => {
     let wrong: FrontFault | undefined;

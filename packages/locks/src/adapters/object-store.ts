@@ -4,14 +4,15 @@
  * are taken a few times a minute.
  * @module
  */
-import { type Clock, checkFunction, checkNumber, checkText, refuseRange, refuseType, systemClock } from '@chunks/base';
+import { type Clock, checkFunction, checkNamePrefix, checkNumber, checkText, systemClock } from '@chunks/base';
 import type { LeaseDriver, LeaseRequest } from '../lease-driver.ts';
 import { tokenAfter } from '../lease-rules.ts';
 import type { LeaseBucket, PutCondition } from './object-store/bucket.ts';
 import { type LeaseRecord, objectName, parseRecord } from './object-store/lease-record.ts';
 
+export type { S3Fetch, S3Response } from '@chunks/base';
 export type { LeaseBucket, PutCondition, StoredLease } from './object-store/bucket.ts';
-export { type S3BucketOptions, type S3Fetch, type S3Response, s3Bucket } from './object-store/s3-bucket.ts';
+export { type S3BucketOptions, s3Bucket } from './object-store/s3-bucket.ts';
 
 /** How {@link objectStoreLeases} keeps its objects. */
 export interface ObjectStoreLeasesOptions {
@@ -87,7 +88,7 @@ class ObjectStoreLeases implements LeaseDriver {
 
   constructor(bucket: LeaseBucket, options: ObjectStoreLeasesOptions) {
     this.#bucket = bucket;
-    this.#prefix = checkPrefix(options.prefix ?? 'locks/');
+    this.#prefix = checkNamePrefix(options.prefix ?? 'locks/');
     this.#skewMs = checkNumber('skewMs', options.skewMs ?? 1_000, 0);
     this.#clock = options.clock ?? systemClock;
     if (options.probe === false) this.#proved = Promise.resolve();
@@ -229,13 +230,6 @@ async function proveConditions(bucket: LeaseBucket, name: string): Promise<void>
   // An etag that no content has; the second of two creations is the one that must be refused.
   const isHeeded = !(await write({ etagMatches: '0'.repeat(32) })) && !((await write(absent)) && (await write(absent)));
   if (!isHeeded) throw new Error('the bucket ignores If-Match or If-None-Match: everybody would be given every key');
-}
-
-function checkPrefix(prefix: unknown): string {
-  if (typeof prefix !== 'string') refuseType('prefix', 'a string', prefix);
-  const isPlain = /^[\w./-]{0,200}$/.test(prefix) && !/(^|\/)(\/|\.)/.test(prefix);
-  if (!isPlain) refuseRange('prefix', 'of letters, digits and _-./, without empty or dotted segments', prefix);
-  return prefix;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { escapedName } from '@chunks/base';
+
 /** What an object holds: who has the key, or who had it last. */
 export interface LeaseRecord {
   /** In full, because the object's name may be a digest of it. */
@@ -38,19 +40,12 @@ export function parseRecord(name: string, key: string, text: string): LeaseRecor
 const LONGEST = 700;
 const READABLE = 200;
 
-// By code unit, so that lone surrogates stay apart too. `~` stands for itself in URLs: no client encodes it again.
-const escaped = (key: string): string =>
-  key.replace(/[^A-Za-z0-9._-]/g, (unit) => {
-    const code = unit.charCodeAt(0).toString(16);
-    return code.length > 2 ? `~u${code.padStart(4, '0')}` : `~${code.padStart(2, '0')}`;
-  });
-
 /**
- * The object that keeps a key's lease. It has nothing in it that a URL, a proxy or a signature could read in another
- * way: no slash, and no name of dots alone. A key that gets too long is cut and told apart by its SHA-256.
+ * The object that keeps a key's lease; never a name of dots alone. A key that gets too long is cut and told apart by its
+ * SHA-256.
  */
 export async function objectName(prefix: string, key: string): Promise<string> {
-  const name = escaped(key);
+  const name = escapedName(key);
   if (name.length <= LONGEST) return `${prefix}${name}.lease`;
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(name)));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -1,7 +1,8 @@
+import type { S3Fetch } from '@chunks/base';
 import { VirtualClock } from '@chunks/base/testing';
 import { conditionalPutFront } from '@chunks/locks/testing';
 import { describe, expect, test } from 'vitest';
-import { type S3Fetch, s3Bucket } from '../../../src/adapters/object-store/s3-bucket.ts';
+import { s3Bucket } from '../../../src/adapters/object-store/s3-bucket.ts';
 
 const url = 'https://s3.test/bucket';
 const absent = { onlyIf: { etagDoesNotMatch: '*' } } as const;
