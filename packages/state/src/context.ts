@@ -37,13 +37,19 @@ const textOf = (value: object): string | undefined => {
   }
 };
 
-/** Whether a result could be a new state: of the draft's kind, with all its fields, and not equal to it. */
+/**
+ * Whether a result could be a new state: of the draft's kind, with all its fields, and not equal to it. An empty object
+ * has no fields to go by: there a result is just a result.
+ */
 export function looksLikeState(result: unknown, draft: object): boolean {
   if (typeof result !== 'object' || result === null || result === draft) return false;
   try {
+    const names = Object.keys(draft);
+    const isList = Array.isArray(draft);
     return (
-      Array.isArray(result) === Array.isArray(draft) &&
-      Object.keys(draft).every((name) => Object.hasOwn(result, name)) &&
+      (isList || names.length > 0) &&
+      Array.isArray(result) === isList &&
+      names.every((name) => Object.hasOwn(result, name)) &&
       textOf(result) !== textOf(draft)
     );
   } catch {

@@ -1,130 +1,79 @@
-import {
-  checkFunction,
-  checkInteger,
-  checkNumber,
-  checkOneOf,
-  checkText,
-  exponentialBackoff,
-  onAbort,
-  refuseRange,
-  refuseType,
-  systemClock,
-} from '@chunks/base';
-import { codecOf } from './codec.ts';
-import { bytesOf, versionOf } from './envelope.ts';
-import {
-  isStateError,
-  PendingFullError,
-  StateClosedError,
-  StoreUnavailableError,
-  UpdateAmbiguousError,
-} from './errors.ts';
-import { Counters, Lane, type LaneSettings } from './lane.ts';
+import { checkFunction, checkInteger, checkNumber, checkText, refuseRange, refuseType } from '@chunks/base';
+import { type Base, bytesOf, versionOf } from './envelope.ts';
+import { PendingFullError, StateClosedError, UpdateAmbiguousError } from './errors.ts';
+import { list, purge } from './keys.ts';
+import { Lane, type LaneSettings } from './lane.ts';
 import { Member, type Outcome, type Request } from './member.ts';
-import { StoreCalls } from './store-calls.ts';
+import { MAX_ATTEMPTS, persist, TIMEOUT_MS, untilAbort } from './reading.ts';
+import type { StandardSchema } from './schema.ts';
+import { type Options, type Settings, settingsOf } from './settings.ts';
 import type { State, StateOptions, StateStats, Updated, UpdateOptions, Updater, Versioned } from './types.ts';
+import { watch } from './watch.ts';
 
 type KeyedOptions = UpdateOptions & { idempotencyKey?: string | undefined };
-
-const MAX_ATTEMPTS = 20;
-const TIMEOUT_MS = 30_000;
+type Leave = { signal?: AbortSignal | undefined };
 
 /**
  * Versioned records over a store that has a compare-and-set. Cheap to make; nothing is asked of the store before the
  * first call.
+ *
+ * With a `schema` the state's type is the schema's. It is asked after each load and after each updater, and what it
+ * gives is the state: what is stored and fails is INVALID_STATE and left untouched, an updater whose result fails is
+ * rejected alone. It costs a pass of schema and codec for each update, also within one commit.
  *
  * @throws TypeError | RangeError naming the option, the rule and the value
  * @example
  * const state = createState({ store: memoryStore(), initial: () => ({ done: [] as string[] }) });
  * const { version } = await state.update('batch-7', (draft) => void draft.done.push('video-1'));
  */
+export function createState<T extends object>(options: StateOptions<T> & { schema: StandardSchema<T> }): State<T>;
 export function createState<T extends object>(
   options: Omit<StateOptions<T>, 'initial'> & { initial: () => T },
-): State<T> {
+): State<T>;
+export function createState<T extends object>(options: Options<T>): State<T> {
   return new Records<T>(options);
 }
 
 class Records<T extends object> implements State<T> {
-  readonly #settings: LaneSettings;
-  readonly #maxPending: number;
-  readonly #maxKeyBytes: number;
+  readonly #settings: Settings & LaneSettings;
   readonly #close: () => Promise<void> | undefined;
   readonly #lanes: Map<string, Lane> = new Map();
-  readonly #running: Set<Promise<void>> = new Set();
+  readonly #running: Set<Promise<unknown>> = new Set();
+  readonly #closing: AbortController = new AbortController();
   #arrivals = 0;
   #pending = 0;
   #closed: Promise<void> | undefined;
   #writer = '';
   #writes = 0;
 
-  constructor(options: StateOptions<T>) {
-    const { store, initial, codec, retry = {}, coalesce = {}, remember = {} } = options;
-    if (typeof store?.read !== 'function' || typeof store.write !== 'function')
-      refuseType('store', 'a VersionedStore', store);
-    checkFunction('initial', initial);
-    if (codec !== undefined) {
-      checkFunction('codec.encode', codec.encode);
-      checkFunction('codec.decode', codec.decode);
-    }
-    const clock = options.clock ?? systemClock;
-    const baseMs = checkNumber('retry.baseMs', retry.baseMs ?? 2, 0.001);
-    const maxMs = checkNumber('retry.maxMs', retry.maxMs ?? 200, baseMs);
-    const jitter = checkOneOf('retry.jitter', retry.jitter ?? 'full', ['full', 'decorrelated', 'none']);
-    const attemptTimeoutMs = checkNumber('attemptTimeoutMs', options.attemptTimeoutMs ?? 5_000, 1);
-    const batching = coalesce === false ? { maxBatch: 1 } : coalesce;
-    this.#maxPending = checkInteger('coalesce.maxPending', batching.maxPending ?? 100_000, 1);
-    this.#maxKeyBytes = store.capabilities.maxKeyBytes ?? Number.POSITIVE_INFINITY;
-    this.#close = () => store.close?.();
+  constructor(options: Options<T>) {
     this.#settings = {
-      calls: new StoreCalls({ store, clock, attemptTimeoutMs }),
-      fold: {
-        codec: codecOf(codec) as unknown as LaneSettings['fold']['codec'],
-        initial,
-        remember: {
-          commits: checkInteger('remember.commits', remember.commits ?? 64, 1),
-          keys: checkInteger('remember.keys', remember.keys ?? 256, 1),
-          maxBytes: checkInteger('remember.maxBytes', remember.maxBytes ?? 16_384, 64),
-        },
-        maxValueBytes: store.capabilities.maxValueBytes ?? Number.POSITIVE_INFINITY,
-      },
-      clock,
-      random: options.random ?? Math.random,
-      backoff: exponentialBackoff({ baseMs, maxMs, jitter }),
-      baseMs,
-      spreadMs: checkNumber('retry.spreadMs', retry.spreadMs ?? 0, 0),
-      maxBatch: checkInteger('coalesce.maxBatch', batching.maxBatch ?? 1_000, 1),
+      ...settingsOf(options),
       newWriteId: () => this.#newWriteId(),
       arrivals: () => this.#arrivals,
-      stats: new Counters(),
     };
+    this.#close = () => options.store.close?.();
   }
 
-  async get(key: string, o: { signal?: AbortSignal | undefined } = {}): Promise<Versioned<T> | undefined> {
-    this.#check(key, o.signal);
-    const reading = this.#read(key, o.signal);
-    return this.#track(
-      new Promise((resolve, reject) => {
-        const off = onAbort(o.signal, () => reject(o.signal?.reason));
-        reading.then(resolve, reject).finally(off);
-      }),
-    );
+  async get(key: string, { signal }: Leave = {}): Promise<Versioned<T> | undefined> {
+    this.#check('key', key, signal);
+    const found = this.#read(key, signal).then(async (base) => {
+      const version = versionOf(base);
+      return version === 0 ? undefined : { state: await this.#open(key, base), version };
+    });
+    return this.#track(untilAbort(signal, found));
   }
 
-  async #read(key: string, signal: AbortSignal | undefined): Promise<Versioned<T> | undefined> {
-    const { calls, clock, backoff, random, fold } = this.#settings;
-    const startedMs = clock.now();
-    for (let attempts = 1; ; attempts++) {
-      try {
-        const base = await calls.read(key, this.#arrivals);
-        if (base.json === undefined) return undefined;
-        return { state: fold.codec.decode(key, base.json) as T, version: versionOf(base) };
-      } catch (cause) {
-        if (isStateError(cause)) throw cause;
-        const late = clock.now() - startedMs >= TIMEOUT_MS;
-        if (late || attempts === MAX_ATTEMPTS) throw new StoreUnavailableError({ key, attempts, cause });
-        await clock.sleep(backoff.delayMs(attempts, random), signal);
-      }
-    }
+  #read(key: string, signal: AbortSignal | undefined): Promise<Base> {
+    const { calls } = this.#settings;
+    const ask = (): Promise<Base> => calls.read(key, this.#arrivals);
+    return persist({ key, waits: this.#settings, signal, ask });
+  }
+
+  async #open(key: string, base: Base): Promise<T> {
+    const { form } = this.#settings.fold;
+    const { json, state } = await form.open(key, base);
+    return (state ?? form.decode(key, json)) as T;
   }
 
   // The overloads of the interface come to this: with a key the result may be a replay.
@@ -137,12 +86,33 @@ class Records<T extends object> implements State<T> {
     return result;
   }
 
+  async *list(prefix: string, { signal }: Leave = {}): AsyncGenerator<string> {
+    this.#check('prefix', prefix, signal);
+    const { calls } = this.#settings;
+    calls.demand(prefix, 'list');
+    yield* list({ calls, waits: this.#settings, prefix, signals: [signal, this.#closing.signal] });
+  }
+
+  watch(key: string, { signal }: Leave = {}): AsyncIterable<Versioned<T> | undefined> {
+    return { [Symbol.asyncIterator]: () => this.#watch(key, signal) };
+  }
+
+  async purge(prefix: string, { olderThanMs, signal }: Leave & { olderThanMs: number }): Promise<number> {
+    checkNumber('olderThanMs', olderThanMs, 0);
+    this.#check('prefix', prefix, signal);
+    const { calls, clock } = this.#settings;
+    calls.demand(prefix, 'list', 'remove');
+    const beforeMs = clock.now() - olderThanMs;
+    return this.#track(purge({ calls, waits: this.#settings, prefix, signals: [signal], beforeMs }));
+  }
+
   stats(): StateStats {
     return { ...this.#settings.stats };
   }
 
   close(): Promise<void> {
     this.#closed ??= Promise.allSettled(this.#running).then(() => this.#close());
+    this.#closing.abort(new StateClosedError({ key: '' }));
     return this.#closed;
   }
 
@@ -153,11 +123,11 @@ class Records<T extends object> implements State<T> {
   // Not an async function: an update called right after another one settled must find that one's record still at hand.
   #enter(key: string, updater: unknown, o: KeyedOptions, deletes = false): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { clock, stats } = this.#settings;
+      const { clock, stats, maxPending } = this.#settings;
       if (!deletes) checkFunction('updater', updater);
       const request = requestOf(key, updater, o);
-      this.#check(key, o.signal);
-      if (this.#pending >= this.#maxPending) throw new PendingFullError({ key, limit: this.#maxPending });
+      this.#check('key', key, o.signal);
+      if (this.#pending >= maxPending) throw new PendingFullError({ key, limit: maxPending });
       const startedMs = clock.now();
       this.#pending++;
       stats.updates++;
@@ -188,20 +158,33 @@ class Records<T extends object> implements State<T> {
   }
 
   #track<R>(running: Promise<R>): Promise<R> {
-    const settled = running
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .then(() => void this.#running.delete(settled));
-    this.#running.add(settled);
+    const end = (): void => void this.#running.delete(running);
+    this.#running.add(running);
+    running.then(end, end);
     return running;
   }
 
-  #check(key: string, signal: AbortSignal | undefined): void {
-    if (typeof key !== 'string') refuseType('key', 'a string', key);
-    const isShort = this.#maxKeyBytes === Number.POSITIVE_INFINITY || bytesOf(key) <= this.#maxKeyBytes;
-    if (!isShort) refuseRange('key', `at most ${this.#maxKeyBytes} bytes on this store`, key);
+  #watch(key: string, signal: AbortSignal | undefined): AsyncIterator<Versioned<T> | undefined> {
+    return watch<T>({
+      calls: this.#settings.calls,
+      waits: this.#settings,
+      key,
+      signal,
+      closing: this.#closing.signal,
+      begin: () => {
+        this.#check('key', key, signal);
+        this.#settings.calls.demand(key, 'watch');
+      },
+      read: (stopped) => this.#track(this.#read(key, stopped)),
+      open: (base) => this.#open(key, base),
+    });
+  }
+
+  #check(what: 'key' | 'prefix', key: string, signal: AbortSignal | undefined): void {
+    if (typeof key !== 'string') refuseType(what, 'a string', key);
+    const { maxKeyBytes: limit } = this.#settings;
+    if (limit < Number.POSITIVE_INFINITY && bytesOf(key) > limit)
+      refuseRange(what, `at most ${limit} bytes on this store`, key);
     if (this.#closed !== undefined) throw new StateClosedError({ key });
     signal?.throwIfAborted();
   }

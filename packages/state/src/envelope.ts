@@ -2,8 +2,8 @@ import { CorruptRecordError, InvalidStateError, StoreRegressedError, ValueTooLar
 import type { Revision } from './store.ts';
 
 const FORMAT = 1;
-// Shapes and their migrations are not known to this format's first readers: they must refuse what carries one.
-const SHAPE = 0;
+// Of a record that is not deleted.
+const FIELDS = 8;
 
 /** An idempotency key that was applied, with what its updater returned. */
 export interface Applied {
@@ -14,10 +14,14 @@ export interface Applied {
 
 /** What one write makes of a record. */
 export interface Contents {
+  /** Of the state; 0 where nobody speaks of shapes. */
+  readonly shape: number;
   /** 0 when there never was a record. */
   readonly version: number;
   /** JSON of the state; undefined when absent or deleted. */
   readonly json: string | undefined;
+  /** When it was deleted, by that process' clock. Older tombstones do not tell. */
+  readonly deletedAtMs?: number | undefined;
   /** Who wrote this version: `writer.counter`. */
   readonly writeId: string;
   /** The last write id of every other writer, newest first: one each, so that a busy writer drives no other one out. */
@@ -31,6 +35,8 @@ export interface Contents {
 export interface Base extends Contents {
   /** undefined when the key is not in the store. */
   readonly revision: Revision | undefined;
+  /** The state as parsed along with the record, for the first who takes it. */
+  parsed?: { readonly state: unknown } | undefined;
   /** Updates numbered up to this one were called before the store was asked. */
   readonly asOf: number;
 }
@@ -46,6 +52,7 @@ export interface Remember {
 export const versionOf = (base: Contents): number => (base.json === undefined ? 0 : base.version);
 
 export const absent = (asOf: number): Base => ({
+  shape: 0,
   version: 0,
   json: undefined,
   writeId: '',
@@ -62,11 +69,12 @@ export const bytesOf = (text: string): number => new TextEncoder().encode(text).
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** The text that is stored. The state comes last and as it is, so that other tools can read into it. */
-export function pack({ version, json = 'null', writeId, recent, forgotten, applied }: Contents): string {
-  const head = JSON.stringify({ format: FORMAT, shape: SHAPE, version, writeId, recent, forgotten, applied });
-  return `${head.slice(0, -1)},"state":${json}}`;
-}
+// What stands before the state, which comes last and as it is, so that other tools can read into it.
+const headOf = ({ shape, version, writeId, recent, forgotten, applied, deletedAtMs }: Contents): string =>
+  `${JSON.stringify({ format: FORMAT, shape, version, writeId, recent, forgotten, applied, deletedAtMs }).slice(0, -1)},"state":`;
+
+/** The text that is stored. */
+export const pack = (contents: Contents): string => `${headOf(contents)}${contents.json ?? 'null'}}`;
 
 /** @throws CorruptRecordError | InvalidStateError */
 export function unpack(key: string, { value, revision }: { value: string; revision: Revision }, asOf: number): Base {
@@ -76,12 +84,13 @@ export function unpack(key: string, { value, revision }: { value: string; revisi
   } catch (cause) {
     throw new CorruptRecordError({ key, cause });
   }
-  const { format, shape, version, state, writeId, recent, forgotten, applied } = fields;
-  if (!isCount(format) || format < FORMAT) throw new CorruptRecordError({ key });
-  if (format > FORMAT || shape !== SHAPE) {
-    throw new InvalidStateError({ key, why: `it has format ${format}, shape ${shape}, written by a newer version` });
+  const { format, shape, version, state, writeId, recent, forgotten, applied, deletedAtMs } = fields;
+  if (isCount(format) && format > FORMAT) {
+    throw new InvalidStateError({ key, why: `it has format ${format}, written by a newer version` });
   }
   const whole =
+    format === FORMAT &&
+    isCount(shape) &&
     isCount(version) &&
     isText(writeId) &&
     Array.isArray(recent) &&
@@ -91,8 +100,15 @@ export function unpack(key: string, { value, revision }: { value: string; revisi
     applied.every((entry) => isText(entry?.key)) &&
     state !== undefined;
   if (!whole) throw new CorruptRecordError({ key });
-  const json = state === null ? undefined : JSON.stringify(state);
-  return { version, json, writeId, recent, forgotten, applied, revision, asOf };
+  const contents = { shape, version, json: undefined, writeId, recent, forgotten, applied };
+  if (state === null) {
+    return { ...contents, deletedAtMs: isCount(deletedAtMs) ? deletedAtMs : undefined, revision, asOf };
+  }
+  // Cut out, which costs less than to write it anew; unless another tool has set the record differently.
+  const head = headOf(contents);
+  const asPacked = Object.keys(fields).length === FIELDS && value.startsWith(head) && value.endsWith('}');
+  const json = asPacked ? value.slice(head.length, -1) : JSON.stringify(state);
+  return { ...contents, json, parsed: { state }, revision, asOf };
 }
 
 const writerOf = (writeId: string): string => writeId.slice(0, writeId.lastIndexOf('.'));
@@ -101,23 +117,32 @@ const writerOf = (writeId: string): string => writeId.slice(0, writeId.lastIndex
 export function follow(
   key: string,
   base: Base,
-  o: { json: string | undefined; writeId: string; applied: readonly Applied[]; remember: Remember },
+  o: Pick<Contents, 'shape' | 'json' | 'deletedAtMs' | 'writeId' | 'applied'> & { readonly remember: Remember },
 ): Contents {
-  const { commits, keys } = o.remember;
+  const { remember, ...own } = o;
+  const { commits, keys } = remember;
   const recent = [base.writeId, ...base.recent].filter((id) => id !== '' && writerOf(id) !== writerOf(o.writeId));
   return {
+    ...own,
     version: base.version + 1,
-    json: o.json,
-    writeId: o.writeId,
     recent: recent.slice(0, commits),
     // The ids are of different versions, the newest at most the base's: what falls off is at least so much older.
     forgotten: Math.max(base.forgotten, recent.length > commits ? base.version - commits : 0),
-    applied:
-      o.applied.length === 0 ? base.applied : trim(key, [...base.applied, ...o.applied].slice(-keys), o.remember),
+    applied: o.applied.length === 0 ? base.applied : trim(key, [...base.applied, ...o.applied].slice(-keys), remember),
   };
 }
 
-function trim(key: string, applied: readonly Applied[], { maxBytes }: Remember): readonly Applied[] {
+/** @throws ValueTooLargeError */
+export function checkSize(key: string, contents: Contents, limit: number): Contents {
+  const bytes = limit === Number.POSITIVE_INFINITY ? 0 : bytesOf(pack(contents));
+  if (bytes <= limit) return contents;
+  throw new ValueTooLargeError({ key, what: 'the record', bytes, limit });
+}
+
+/** Drops the oldest until the rest has room. @throws ValueTooLargeError when the newest alone has none */
+export function trim(key: string, applied: readonly Applied[], { maxBytes }: Remember): readonly Applied[] {
+  // Brackets and commas do not count.
+  if (bytesOf(JSON.stringify(applied)) - applied.length - 1 <= maxBytes) return applied;
   let bytes = 0;
   for (let i = applied.length - 1; i >= 0; i--) {
     const own = bytesOf(JSON.stringify(applied[i]));

@@ -1,4 +1,5 @@
 import { CodedError } from '@chunks/base';
+import type { SchemaIssue } from './schema.ts';
 
 /** Every `code` an error of this package can have. */
 export type StateErrorCode = StateFailure['code'];
@@ -96,16 +97,22 @@ export class StoreRegressedError extends StateError {
   }
 }
 
-/** The record is whole, but its format or its state is none that this code knows. It is left untouched. */
+/**
+ * A state that this code cannot take: the record has a format or a shape that it does not know, or the schema refuses it.
+ * What is stored is left untouched. Or the schema refused what an updater made: then that one alone is rejected.
+ */
 export class InvalidStateError extends StateError {
   readonly code = 'INVALID_STATE';
   readonly retryable = false;
-  /** What is wrong with it. */
+  /** What is wrong, and with which state. */
   readonly why: string;
+  /** What the schema said; empty when it was not the schema. */
+  readonly issues: readonly SchemaIssue[];
 
-  constructor(o: { key: string; why: string; cause?: unknown }) {
-    super(o.key, `the stored state is not valid: ${o.why}`, { cause: o.cause });
+  constructor(o: { key: string; why: string; issues?: readonly SchemaIssue[] | undefined; cause?: unknown }) {
+    super(o.key, `the state is not valid: ${o.why}`, { cause: o.cause });
     this.why = o.why;
+    this.issues = o.issues ?? [];
   }
 }
 
@@ -149,6 +156,26 @@ export class LossyStateError extends StateError {
   }
 }
 
+/** The store has no such ability: choose another store, or do without. */
+export class UnsupportedError extends StateError {
+  readonly code = 'UNSUPPORTED';
+  readonly retryable = false;
+  /** What was asked for, such as `watch`. */
+  readonly capability: string;
+  /** The store's name. */
+  readonly store: string;
+
+  /** What to take in its place, where there is something. */
+  readonly instead: string | undefined;
+
+  constructor(o: { key: string; capability: string; store: string; instead?: string | undefined }) {
+    super(o.key, `the store ${o.store} has no ${o.capability}${o.instead === undefined ? '' : `: ${o.instead}`}`);
+    this.capability = o.capability;
+    this.store = o.store;
+    this.instead = o.instead;
+  }
+}
+
 /** `coalesce.maxPending` updates are waiting already. */
 export class PendingFullError extends StateError {
   readonly code = 'PENDING_FULL';
@@ -182,6 +209,7 @@ export type StateFailure =
   | CorruptRecordError
   | ValueTooLargeError
   | LossyStateError
+  | UnsupportedError
   | PendingFullError
   | StateClosedError;
 

@@ -13,12 +13,14 @@ export {
   type StateFailure,
   StoreRegressedError,
   StoreUnavailableError,
+  UnsupportedError,
   UpdateAmbiguousError,
   UpdateConflictError,
   UpdateTimeoutError,
   ValueTooLargeError,
 } from './errors.ts';
 export { memoryStore } from './memory-store.ts';
+export type { SchemaIssue, SchemaResult, StandardSchema } from './schema.ts';
 export type { Revision, VersionedStore, WriteResult } from './store.ts';
 export type {
   Replayed,

@@ -1,5 +1,5 @@
 import { type Backoff, type Clock, LinkedList, LogHistogram } from '@chunks/base';
-import { type Base, type Contents, checkForward, isApplied, pack, unpack } from './envelope.ts';
+import { type Base, bytesOf, type Contents, checkForward, isApplied, pack, unpack } from './envelope.ts';
 import { anew, isStateError, StoreUnavailableError, UpdateConflictError } from './errors.ts';
 import { Fold, type Folded, type FoldSettings } from './fold.ts';
 import type { Member } from './member.ts';
@@ -55,16 +55,18 @@ export class Lane {
   readonly queue: LinkedList<Member> = new LinkedList();
   readonly #key: string;
   readonly #settings: LaneSettings;
+  readonly #ended: () => void;
   /** Failures since the last commit, for the backoff. */
   #failures = 0;
-
-  readonly #ended: () => void;
+  /** Less than the store's declared limit once it has refused a value for its size. */
+  #maxValueBytes: number;
 
   /** @param ended called in the very step in which the queue was found empty: nobody can come in between. */
   constructor(key: string, settings: LaneSettings, ended: () => void) {
     this.#key = key;
     this.#settings = settings;
     this.#ended = ended;
+    this.#maxValueBytes = settings.fold.maxValueBytes;
   }
 
   /** Until the queue is empty. Never rejects. */
@@ -94,7 +96,7 @@ export class Lane {
     } catch (error) {
       if (isStateError(error)) throw error;
       const waiting = [...this.queue];
-      for (const member of waiting) member.attempts++;
+      for (const member of waiting) member.begin();
       await this.#failed(waiting, error);
       return undefined;
     }
@@ -102,9 +104,10 @@ export class Lane {
 
   /** One round for those who stand in front. @returns what the next round can build on */
   async #attempt(base: Base): Promise<Base | undefined> {
-    const { fold: settings, newWriteId } = this.#settings;
+    const { newWriteId } = this.#settings;
+    const settings = { ...this.#settings.fold, maxValueBytes: this.#maxValueBytes };
     const members = this.#front();
-    for (const member of members) member.attempts++;
+    for (const member of members) member.begin();
     const fold = new Fold({ key: this.#key, base, members, settings, writeId: newWriteId() });
     const folded = await fold.run();
     const sent = members.filter((member) => folded.turns.get(member)?.kind === 'done');
@@ -134,7 +137,8 @@ export class Lane {
       newest = await this.#load();
       if (newest === undefined || newest.revision !== base.revision) return newest;
     }
-    settleAll({ folded, members, contents: base, wrote: false, recovered: false, settings: this.#settings.fold });
+    const { form } = this.#settings.fold;
+    settleAll({ folded, members, contents: base, wrote: false, recovered: false, form });
     return newest;
   }
 
@@ -157,6 +161,7 @@ export class Lane {
         for (const member of sent) member.trouble = error;
         if (!open && (error as { definite?: unknown } | undefined)?.definite === true) {
           for (const member of sent) member.unsend();
+          if (this.#isTooLarge(error, value)) return base;
           await this.#failed(sent, error);
           return undefined;
         }
@@ -178,6 +183,14 @@ export class Lane {
     }
   }
 
+  /** The store's limit has come to light: those who fit within it go on, the next attempt tells who does not. */
+  #isTooLarge(error: unknown, value: string): boolean {
+    const { code, limit } = error as { code?: unknown; limit?: unknown };
+    if (code !== 'VALUE_TOO_LARGE') return false;
+    this.#maxValueBytes = Math.min(typeof limit === 'number' ? limit : Number.POSITIVE_INFINITY, bytesOf(value) - 1);
+    return true;
+  }
+
   /** What stands there after a write whose outcome is unknown; undefined when nobody waits for it any more. */
   async #lookUp(sent: readonly Member[]): Promise<Base | undefined> {
     while (sent.some((member) => !member.settled)) {
@@ -196,7 +209,8 @@ export class Lane {
   async #resolve(attempt: Attempt, found: Base): Promise<{ base: Base | undefined } | undefined> {
     const { base, next, sent } = attempt;
     const { stats } = this.#settings;
-    checkForward(this.#key, found, base.version);
+    // A tombstone may have been purged, and the key created anew.
+    if (base.json !== undefined) checkForward(this.#key, found, base.version);
     const applied = isApplied(next.writeId, base, found);
     if (applied) return { base: this.#committed(attempt, found, true) };
     if (found.revision === base.revision) {
@@ -206,13 +220,13 @@ export class Lane {
       return sent.every((member) => member.settled) ? { base: undefined } : undefined;
     }
     stats.conflicts++;
-    this.#settings.calls.saw(this.#key, found.version);
+    this.#settings.calls.saw(this.#key, found);
     for (const member of sent) {
+      const { attempts } = member;
       if (applied === undefined) member.lose();
       else {
         member.unsend();
-        const { attempts, request } = member;
-        if (attempts < request.maxAttempts) continue;
+        if (member.fail()) continue;
         member.reject(new UpdateConflictError({ key: this.#key, attempts, lastVersion: found.version }));
       }
     }
@@ -227,19 +241,16 @@ export class Lane {
     stats.commits++;
     stats.batch.record(sent.length);
     if (recovered) stats.recovered++;
-    calls.saw(this.#key, newest.version);
-    settleAll({ folded, members: [...folded.turns.keys()], contents: next, wrote: true, recovered, settings: fold });
+    calls.saw(this.#key, newest);
+    settleAll({ folded, members: [...folded.turns.keys()], contents: next, wrote: true, recovered, form: fold.form });
     return newest;
   }
 
   /** Nothing was written, for want of the store. */
   async #failed(members: readonly Member[], cause: unknown): Promise<void> {
     for (const member of members) {
-      const { attempts, request } = member;
-      member.trouble = cause;
-      if (attempts >= request.maxAttempts) {
-        member.reject(new StoreUnavailableError({ key: this.#key, attempts, cause }));
-      }
+      const { attempts } = member;
+      if (!member.fail(cause)) member.reject(new StoreUnavailableError({ key: this.#key, attempts, cause }));
     }
     this.#failures++;
     if (this.queue.size > 0) await this.#pause(false);
@@ -249,9 +260,8 @@ export class Lane {
   #charge(sent: readonly Member[], trouble: unknown): void {
     this.#failures++;
     for (const member of sent) {
-      member.trouble = trouble ?? member.trouble;
-      if (member.attempts >= member.request.maxAttempts) member.lose();
-      else member.attempts++;
+      if (member.fail(trouble)) member.begin();
+      else member.lose();
     }
   }
 

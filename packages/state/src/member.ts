@@ -1,5 +1,6 @@
 import { type Clock, type Linked, onAbort } from '@chunks/base';
 import { UpdateAmbiguousError, UpdateTimeoutError } from './errors.ts';
+import { LazyAbort } from './lazy-abort.ts';
 import type { UpdateContext } from './types.ts';
 
 /** What a caller asked for, defaults filled in. */
@@ -25,6 +26,7 @@ export class Member implements Linked<Member> {
   readonly request: Request;
   /** Its number in the order of arrival. */
   readonly arrival: number;
+  /** How often it was tried, the present attempt included. Taken again for another one's sake, it is the same attempt. */
   attempts = 0;
   settled = false;
   /** The last failure on its way, for whoever gives up. */
@@ -34,10 +36,9 @@ export class Member implements Linked<Member> {
   /** The version on which it was sent; undefined while nothing of it is under way. */
   #sentOn: number | undefined;
   #aborted = false;
-  #controller: AbortController | undefined;
+  #failed = true;
+  readonly #gone: LazyAbort = new LazyAbort();
   #left: (() => void) | undefined;
-  /** Why it left; kept for an updater that asks for the signal only afterwards. */
-  #gone: { readonly reason: unknown } | undefined;
 
   constructor(o: { request: Request; arrival: number; clock: Clock; done: (how: Outcome) => void }) {
     const { signal, timeoutMs } = o.request;
@@ -55,9 +56,20 @@ export class Member implements Linked<Member> {
 
   /** For the updater: aborts when the call leaves. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#gone !== undefined) this.#controller.abort(this.#gone.reason);
-    return this.#controller.signal;
+    return this.#gone.signal;
+  }
+
+  /** It is tried: once more only if the last attempt failed. */
+  begin(): void {
+    if (this.#failed) this.attempts++;
+    this.#failed = false;
+  }
+
+  /** The attempt came to nothing. @returns whether there is one left */
+  fail(trouble?: unknown): boolean {
+    this.trouble = trouble ?? this.trouble;
+    this.#failed = true;
+    return this.attempts < this.request.maxAttempts;
   }
 
   resolve(value: unknown): void {
@@ -101,9 +113,8 @@ export class Member implements Linked<Member> {
   }
 
   #leave(reason: unknown): void {
-    this.#gone ??= { reason };
     this.reject(reason);
-    this.#controller?.abort(reason);
+    this.#gone.abort(reason);
     this.#left?.();
   }
 

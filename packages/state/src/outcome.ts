@@ -1,5 +1,6 @@
 import { type Contents, versionOf } from './envelope.ts';
-import type { Folded, FoldSettings } from './fold.ts';
+import type { Folded } from './fold.ts';
+import type { Form } from './form.ts';
 import type { Member } from './member.ts';
 
 // The copy is made when somebody looks: of a thousand updates in one commit few read the state they get.
@@ -24,10 +25,10 @@ export function settleAll(o: {
   readonly contents: Contents;
   readonly wrote: boolean;
   readonly recovered: boolean;
-  readonly settings: FoldSettings;
+  readonly form: Form;
 }): void {
-  const { folded, contents, wrote, settings } = o;
-  const { json } = contents;
+  const { folded, contents, wrote, form } = o;
+  const json = (wrote ? contents.json : undefined) ?? folded.found;
   const version = versionOf(contents);
   const batched = wrote ? o.members.filter((member) => folded.turns.get(member)?.kind === 'done').length : 0;
   let index = 0;
@@ -53,8 +54,7 @@ export function settleAll(o: {
             recovered: written && o.recovered,
             replayed: false,
           };
-    const text = (): string => json ?? settings.codec.encode(key, settings.initial());
-    member.resolve(withState(value, () => settings.codec.decode(key, text())));
+    member.resolve(withState(value, () => form.decode(key, json)));
   }
 }
 

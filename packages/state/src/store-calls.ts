@@ -1,24 +1,39 @@
 import type { Clock } from '@chunks/base';
-import { absent, type Base, checkForward, unpack } from './envelope.ts';
+import { absent, type Base, type Contents, unpack } from './envelope.ts';
+import { StoreRegressedError, UnsupportedError } from './errors.ts';
+import { LazyAbort } from './lazy-abort.ts';
 import type { Revision, VersionedStore, WriteResult } from './store.ts';
 
 // How much the newest round trip counts in the average.
 const NEWEST = 0.2;
 // Versions are remembered to notice a store that goes back; that many keys cost about 100 kB.
 const MAX_KEYS_SEEN = 1_024;
+// After that a key may have been deleted and its tombstone purged: what was seen says nothing any more.
+const SEEN_FOR_MS = 3_600_000;
+
+/** The newest version seen of a key. */
+interface Seen {
+  readonly version: number;
+  readonly deleted: boolean;
+  /** A tombstone as old as this may be purged. */
+  readonly atMs: number;
+}
+
+type Capability = 'list' | 'remove' | 'watch';
 
 /** The store as the rest uses it: every call is cut in time, every record checked, the round trip measured. */
 export class StoreCalls {
   /** Average of the calls that succeeded; undefined before the first. */
   roundTripMs: number | undefined;
-  readonly #store: VersionedStore;
+  // What it has not is asked for only after `demand`.
+  readonly #store: Required<VersionedStore>;
   readonly #clock: Clock;
   readonly #attemptTimeoutMs: number;
   // In the order of last use: the first is dropped first.
-  readonly #seen: Map<string, number> = new Map();
+  readonly #seen: Map<string, Seen> = new Map();
 
   constructor(o: { store: VersionedStore; clock: Clock; attemptTimeoutMs: number }) {
-    this.#store = o.store;
+    this.#store = o.store as Required<VersionedStore>;
     this.#clock = o.clock;
     this.#attemptTimeoutMs = o.attemptTimeoutMs;
   }
@@ -26,47 +41,115 @@ export class StoreCalls {
   /** @throws what the store throws; StoreRegressedError | CorruptRecordError | InvalidStateError */
   async read(key: string, asOf: number): Promise<Base> {
     // Taken before the call: what is committed while it runs may rightly be missing in its answer.
-    const lastVersion = this.#seen.get(key) ?? 0;
-    const record = await this.#call((signal) => this.#store.read(key, { signal }));
-    const base = record === undefined ? absent(asOf) : unpack(key, record, asOf);
-    checkForward(key, base, lastVersion);
-    this.saw(key, base.version);
+    const seen = this.#seen.get(key);
+    const base = await this.peek(key, asOf);
+    this.#checkForward(key, base, seen);
+    // What came to light meanwhile is newer.
+    if (this.#seen.get(key) === seen) this.#seen.delete(key);
+    this.saw(key, base);
     return base;
   }
 
+  /** A record whatever was seen before, and without remembering it. */
+  async peek(key: string, asOf = 0): Promise<Base> {
+    const record = await this.#measured((o) => this.#store.read(key, o));
+    return record === undefined ? absent(asOf) : unpack(key, record, asOf);
+  }
+
   write(key: string, value: string, expected: Revision | undefined): Promise<WriteResult> {
-    return this.#call((signal) => this.#store.write(key, value, expected, { signal }));
+    return this.#measured((o) => this.#store.write(key, value, expected, o));
   }
 
-  saw(key: string, version: number): void {
-    const newest = Math.max(version, this.#seen.get(key) ?? 0);
+  remove(key: string, expected: Revision): Promise<boolean> {
+    return this.#cut((o) => this.#store.remove(key, expected, o));
+  }
+
+  /** Each page within `attemptTimeoutMs`. */
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<string> {
+    const keys = this.#store.list(prefix, { signal })[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { done, value } = await this.#cut(() => keys.next());
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      leave(keys);
+    }
+  }
+
+  /** Until the signal aborts, however long it takes. */
+  watch(key: string, signal: AbortSignal): AsyncIterator<void> {
+    return this.#store.watch(key, { signal })[Symbol.asyncIterator]();
+  }
+
+  /** @throws UnsupportedError */
+  demand(key: string, ...capabilities: readonly Capability[]): void {
+    for (const capability of capabilities) {
+      if (this.#store.capabilities[capability] && this.#store[capability] !== undefined) continue;
+      throw new UnsupportedError({ key, capability, store: this.#store.name });
+    }
+  }
+
+  saw(key: string, { version, json, deletedAtMs = 0 }: Contents): void {
+    const before = this.#seen.get(key);
+    if (version < (before?.version ?? 1)) return;
+    const deleted = json === undefined;
     this.#seen.delete(key);
-    if (newest > 0) this.#seen.set(key, newest);
-    if (this.#seen.size > MAX_KEYS_SEEN) this.#seen.delete(this.#seen.keys().next().value as string);
+    this.#seen.set(key, { version, deleted, atMs: deleted ? deletedAtMs : this.#clock.now() });
+    if (this.#seen.size > MAX_KEYS_SEEN) this.forget(this.#seen.keys().next().value as string);
   }
 
-  #call<R>(ask: (signal: AbortSignal) => Promise<R>): Promise<R> {
-    const controller = new AbortController();
+  forget(key: string): void {
+    this.#seen.delete(key);
+  }
+
+  #checkForward(key: string, { version, revision }: Base, seen: Seen | undefined): void {
+    if (seen === undefined || version >= seen.version) return;
+    const purged = seen.deleted && revision === undefined;
+    if (purged || this.#clock.now() - seen.atMs >= SEEN_FOR_MS) return;
+    throw new StoreRegressedError({ key, version, lastVersion: seen.version });
+  }
+
+  async #measured<R>(ask: (o: { signal: AbortSignal }) => Promise<R>): Promise<R> {
     const startedMs = this.#clock.now();
+    const answer = await this.#cut(ask);
+    const tookMs = this.#clock.now() - startedMs;
+    this.roundTripMs = tookMs * NEWEST + (this.roundTripMs ?? tookMs) * (1 - NEWEST);
+    return answer;
+  }
+
+  #cut<R>(ask: (o: { signal: AbortSignal }) => Promise<R>): Promise<R> {
+    const late = new LazyAbort();
     return new Promise((resolve, reject) => {
       const cancel = this.#clock.after(this.#attemptTimeoutMs, () => {
         const error = new Error(`${this.#store.name} did not answer within attemptTimeoutMs ${this.#attemptTimeoutMs}`);
         reject(error);
-        controller.abort(error);
+        late.abort(error);
       });
-      // Through an async function, so that one that throws at once is a rejection too.
-      (async () => ask(controller.signal))().then(
-        (answer) => {
+      const fail = (error: unknown): void => {
+        cancel();
+        reject(error);
+      };
+      try {
+        // A signal costs more than all the rest of a call, and few stores look at it.
+        const o = {
+          get signal() {
+            return late.signal;
+          },
+        };
+        ask(o).then((answer) => {
           cancel();
-          const tookMs = this.#clock.now() - startedMs;
-          this.roundTripMs = tookMs * NEWEST + (this.roundTripMs ?? tookMs) * (1 - NEWEST);
           resolve(answer);
-        },
-        (error) => {
-          cancel();
-          reject(error);
-        },
-      );
+        }, fail);
+      } catch (error) {
+        fail(error);
+      }
     });
   }
+}
+
+/** Lets an iterator go without waiting for it: one that hangs would hold up whoever leaves. */
+export function leave(iterator: AsyncIterator<unknown>): void {
+  Promise.resolve(iterator.return?.()).catch(() => undefined);
 }

@@ -101,12 +101,21 @@ export interface StateStats {
 export interface StateOptions<T extends object> {
   store: VersionedStore;
   /** The state of a record that does not exist yet. */
-  initial: () => T;
+  initial: () => NoInfer<T>;
   /**
    * How a state becomes text and comes back. Your own one must refuse, by throwing, what it cannot carry.
    * @default JSON, and what JSON would lose is refused (LOSSY_STATE)
    */
   codec?: { encode(state: T): string; decode(text: string): unknown } | undefined;
+  /**
+   * Stored with each record: which shape its state has. `migrate[n]` takes a state of shape n to shape n + 1, and may
+   * change the one it gets. Reads migrate what they give; the next write stores it. A newer shape, a missing step or
+   * one that throws is INVALID_STATE, and the record is left untouched.
+   *
+   * Write to a record of a new shape only when no process with older code works on it any more.
+   * @default shape 0
+   */
+  shape?: { version: number; migrate: Readonly<Record<number, (old: unknown) => unknown>> } | undefined;
   retry?:
     | {
         /**
@@ -200,6 +209,41 @@ export interface State<T extends object> extends AsyncDisposable {
    * @throws as `update` does
    */
   delete(key: string, o?: { ifVersion?: number | undefined; signal?: AbortSignal | undefined }): Promise<boolean>;
+  /**
+   * Removes what deletions leave behind, where it is older than `olderThanMs` by this clock.
+   *
+   * A tombstone keeps versions going on and late writes out: give it longer than any process may still work on what it
+   * knows from before, and never less than an hour (and the difference of the clocks). Who saw the record within the
+   * last hour would else find versions begun anew, and report STORE_REGRESSED until that hour is over. A tombstone
+   * written before deletions told their time counts as old.
+   * @param o.olderThanMs Minimum 0.
+   * @param o.signal Ends it with the signal's reason; what is removed by then stays removed.
+   * @returns how many
+   * @throws UNSUPPORTED when the store cannot `list` or `remove`; STORE_UNAVAILABLE; STATE_CLOSED
+   * @example
+   * await state.purge('batch-', { olderThanMs: 7 * 24 * 3_600_000 });
+   */
+  purge(prefix: string, o: { olderThanMs: number; signal?: AbortSignal | undefined }): Promise<number>;
+  /**
+   * Keys of existing records that begin with the prefix, each once, in the store's order. Nothing is asked before the
+   * first is taken. Each candidate is read, 16 of them ahead, to leave the deleted ones out: as slow as so many `get`.
+   * A record that cannot be read is listed. What is created or deleted meanwhile may be listed or not.
+   * @param o.signal Ends it with the signal's reason.
+   * @throws UNSUPPORTED when the store cannot `list`; STORE_UNAVAILABLE; STATE_CLOSED
+   * @example
+   * for await (const key of state.list('batch-')) console.log(key);
+   */
+  list(prefix: string, o?: { signal?: AbortSignal | undefined }): AsyncIterable<string>;
+  /**
+   * The record as it is, and then after each change, versions rising; changes that follow fast on each other may be
+   * passed over. A deletion gives undefined once. Failures of the store are borne as by `get`. Leaving the loop ends
+   * the store's watch, and so does `close`, which just ends the loop.
+   * @param o.signal Ends it with the signal's reason.
+   * @throws UNSUPPORTED when the store cannot `watch`; otherwise as `get` does
+   * @example
+   * for await (const record of state.watch('batch-7')) console.log(record?.version);
+   */
+  watch(key: string, o?: { signal?: AbortSignal | undefined }): AsyncIterable<Versioned<T> | undefined>;
   stats(): StateStats;
   /** Takes nothing new, waits for what was accepted, then closes the store. */
   close(): Promise<void>;

@@ -9,7 +9,7 @@ const asBase = (contents: Omit<Base, 'revision' | 'asOf'>): Base => ({
   asOf: 0,
 });
 const write = (base: Base, writeId: string, commits: number): Base =>
-  asBase(follow('k', base, { json: '{}', writeId, applied: [], remember: { ...remember, commits } }));
+  asBase(follow('k', base, { shape: 0, json: '{}', writeId, applied: [], remember: { ...remember, commits } }));
 
 describe('pack and unpack', () => {
   test('come back to each other, the state as it is', () => {
@@ -23,6 +23,7 @@ describe('pack and unpack', () => {
         (state, recent) => {
           const json = state && JSON.stringify(state);
           const contents = {
+            shape: 0,
             version: 3,
             json,
             writeId: 'w.1',
@@ -32,6 +33,7 @@ describe('pack and unpack', () => {
           };
           expect(unpack('k', { value: pack(contents), revision: 'r' }, 9)).toEqual({
             ...contents,
+            parsed: json && { state: JSON.parse(json) },
             revision: 'r',
             asOf: 9,
           });
@@ -40,7 +42,15 @@ describe('pack and unpack', () => {
     );
   });
   test('the text is one JSON document with the fields that other tools look for', () => {
-    const value = pack({ version: 3, json: '{"n":1}', writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
+    const value = pack({
+      shape: 0,
+      version: 3,
+      json: '{"n":1}',
+      writeId: 'w.1',
+      recent: [],
+      forgotten: 0,
+      applied: [],
+    });
     expect(JSON.parse(value)).toEqual({
       format: 1,
       shape: 0,
@@ -53,7 +63,15 @@ describe('pack and unpack', () => {
     });
   });
   test('a deleted record has a version of its own, which no caller sees', () => {
-    const value = pack({ version: 3, json: undefined, writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
+    const value = pack({
+      shape: 0,
+      version: 3,
+      json: undefined,
+      writeId: 'w.1',
+      recent: [],
+      forgotten: 0,
+      applied: [],
+    });
     const base = unpack('k', { value, revision: 'r' }, 0);
     expect([base.version, versionOf(base), versionOf(absent(0))]).toEqual([3, 0, 0]);
   });

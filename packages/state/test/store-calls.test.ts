@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { pack } from '../src/envelope.ts';
 import { StoreCalls } from '../src/store-calls.ts';
 
-const value = (version: number) => pack({ version, json: '{}', writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
+const value = (version: number) =>
+  pack({ shape: 0, version, json: '{}', writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
 
 function make(store: Partial<VersionedStore>) {
   const clock = new VirtualClock();
