@@ -42,9 +42,11 @@ const config: ViteUserConfig = defineConfig({
             main: '.ci/worker.ts',
             miniflare: {
               compatibilityDate: '2026-11-01',
-              r2Buckets: ['BUCKET'],
+              r2Buckets: ['BUCKET', 'RECORDS'],
+              kvNamespaces: ['KV'],
               durableObjects: {
                 LEASES: { className: 'LeaseObject', useSQLite: true },
+                STATES: { className: 'StateObject', useSQLite: true },
                 TIMED_LEASES: { className: 'TimedLeaseObject', useSQLite: true },
               },
             },

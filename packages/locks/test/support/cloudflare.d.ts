@@ -4,11 +4,13 @@ declare module 'cloudflare:workers' {
   import type { LeaseNamespace } from '../../src/adapters/durable-object.ts';
   import type { LeaseBucket } from '../../src/adapters/object-store.ts';
 
-  export const env: {
+  // Tests of other packages add their own.
+  interface Bindings {
     readonly BUCKET: LeaseBucket & { head(name: string): Promise<unknown> };
     readonly LEASES: LeaseNamespace<unknown>;
     readonly TIMED_LEASES: LeaseNamespace<unknown>;
-  };
+  }
+  export const env: Bindings;
 }
 
 declare module 'cloudflare:test' {
