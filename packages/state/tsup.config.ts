@@ -3,6 +3,7 @@ import { type Build, bundle } from '../../.ci/tsup.ts';
 const build: Build = bundle({
   index: 'src/index.ts',
   redis: 'src/adapters/redis.ts',
+  nats: 'src/adapters/nats.ts',
   sqlite: 'src/adapters/sqlite.ts',
   fs: 'src/adapters/fs.ts',
   'deno-kv': 'src/adapters/deno-kv.ts',
