@@ -86,10 +86,7 @@ export class Fold {
         if (member.settled || this.#turns.has(member)) this.#next();
         else {
           const waiting = this.#call(member);
-          if (waiting === undefined) continue;
-          await waiting;
-          // Whoever left meanwhile was told that nothing of it is written.
-          if (this.#someoneLeft()) this.#restart();
+          if (waiting !== undefined) await waiting;
         }
       } catch (error) {
         if (this.#careful) throw error;
@@ -236,8 +233,6 @@ export class Fold {
   async #approve(member: Member, turn: Turn, checking: string | Promise<string>): Promise<void> {
     try {
       const json = await checking;
-      // It may have left while the schema was waiting.
-      if (member.settled) return this.#leaveOut(member, undefined);
       this.#pass(member, turn);
       this.#checkpoint(json);
     } catch (error) {
@@ -248,10 +243,6 @@ export class Fold {
   #refuse(member: Member, error: unknown): void {
     this.#at = this.#members.indexOf(member);
     this.#leaveOut(member, { kind: 'failed', error });
-  }
-
-  #someoneLeft(): boolean {
-    return this.#members.some((member) => member.settled && this.#turns.get(member)?.kind === 'done');
   }
 
   #changed(): boolean {

@@ -111,7 +111,7 @@ export class Lane {
     const fold = new Fold({ key: this.#key, base, members, settings, writeId: newWriteId() });
     const folded = await fold.run();
     const sent = members.filter((member) => folded.turns.get(member)?.kind === 'done');
-    // Whoever left in this very step, before it could be marked as sent, was told that nothing of it is written.
+    // Whoever left meanwhile was told that nothing of it is written: once more, without them.
     if (sent.some((member) => member.settled)) return base;
     if (folded.next === undefined) return this.#withoutWrite(base, members, folded);
     return this.#write({ base, next: folded.next, folded, sent });
