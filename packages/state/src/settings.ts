@@ -67,6 +67,7 @@ function formOf<T extends object>({ initial, codec, shape, schema }: Options<T>)
   if (schema !== undefined) checkFunction("schema['~standard'].validate", schema?.['~standard']?.validate);
   if (shape !== undefined) {
     checkInteger('shape.version', shape.version, 0);
+    if (typeof shape.migrate !== 'object') refuseType('shape.migrate', 'an object of functions', shape.migrate);
     for (const [from, step] of Object.entries(shape.migrate)) checkFunction(`shape.migrate[${from}]`, step);
   }
   return new Form({ codec: codecOf(codec) as unknown as Codec<object>, initial, shape, schema });

@@ -131,6 +131,21 @@ test('while a schema waits nobody can change what it looks at', async () => {
   expect((await drive(clock, Promise.all(ends)))[1]?.state).toEqual({ n: 0, tags: ['a', 'b'] });
 });
 
+test('one that waits is asked once for each state, but for the very first', async () => {
+  let asked = 0;
+  const counting = schemaOf(async (value) => {
+    asked++;
+    return answer(value);
+  });
+  const state = make({ schema: counting });
+  await state.update('k', (draft) => void draft.n++);
+  const before = asked;
+  await state.update('k', (draft) => void draft.n++);
+  await state.get('k');
+  // One loaded, one made, one loaded.
+  expect([before, asked - before]).toEqual([3, 3]);
+});
+
 test('a schema that throws: the updater’s own fault, or everybody’s', async () => {
   const broken = new Error('broken schema');
   const state = make({
