@@ -4,6 +4,7 @@ const build: Build = bundle({
   index: 'src/index.ts',
   redis: 'src/adapters/redis.ts',
   nats: 'src/adapters/nats.ts',
+  postgres: 'src/adapters/postgres.ts',
   sqlite: 'src/adapters/sqlite.ts',
   fs: 'src/adapters/fs.ts',
   'deno-kv': 'src/adapters/deno-kv.ts',
