@@ -189,6 +189,8 @@ test('a record that another tool has set differently is read all the same', asyn
     await other.write('k', value, undefined, { signal: new AbortController().signal });
     const records = at(recording(other));
     expect(await records.get('k'), value).toEqual({ state: { name: 'a' }, version: 2 });
+    const seen = await records.update('k', (_, { skip }) => skip('seen'));
+    expect(seen.state, value).toEqual({ name: 'a' });
     expect(await records.update('k', (draft) => void (draft.n = 1)), value).toMatchObject({
       state: { name: 'a', n: 1 },
     });
