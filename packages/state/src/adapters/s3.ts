@@ -52,7 +52,9 @@ function proof(isWanted: boolean, trial: () => Promise<void>): () => Promise<voi
  * promises. Removal needs `If-Match` on DELETE (AWS: general purpose buckets, since September 2025). Keys may have
  * `capabilities.maxKeyBytes`, 337 with the default prefix: S3 takes names of 1,024 bytes, and what is no letter, digit or
  * one of `._-` takes three. An answer that is no success says nothing about what an earlier copy of the request did, so
- * the outcome counts as unknown, and `createState` finds it out. Needs GetObject, PutObject, ListBucket (also to tell a
+ * the outcome counts as unknown, and `createState` finds it out. A conflict does not say what stands there, so a process
+ * that lost needs two round trips where the one that won needs one: with several that write one key without a pause, give
+ * `maxAttempts`. Needs GetObject, PutObject, ListBucket (also to tell a
  * missing object from a forbidden one), and DeleteObject for removal.
  *
  * @throws TypeError | RangeError when `url` is no http URL, `fetch` no function or `prefix` not plain.

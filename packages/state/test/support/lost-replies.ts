@@ -23,6 +23,11 @@ export interface LossyRun {
   updates?: number | undefined;
   /** So many at once, each on a client of its own; two share a key. Reconnecting takes time: the more the faster. @default 26 */
   writers?: number | undefined;
+  /**
+   * More than usual where a conflict does not say what stands there: who lost needs two round trips, who won needs one, and
+   * may win twenty times. @default that of `update`
+   */
+  maxAttempts?: number | undefined;
 }
 
 const EVERY = 7;
@@ -104,7 +109,8 @@ export async function losesNothing(link: LossyLink, o: LossyRun = {}): Promise<v
       const state = createState({ store, initial: (): Log => ({ log: [] }) });
       return {
         update: async (key, name) => {
-          if ((await state.update(key, (draft) => void draft.log.push(name))).recovered) recovered++;
+          const { maxAttempts } = o;
+          if ((await state.update(key, (draft) => void draft.log.push(name), { maxAttempts })).recovered) recovered++;
         },
         log: async (key) => (await state.get(key))?.state.log ?? [],
       };

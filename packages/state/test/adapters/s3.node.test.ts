@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { FaultProxy } from '@chunks/base/testing';
+import { createState } from '@chunks/state';
+import { type S3Fetch, s3Store } from '@chunks/state/s3';
+import { conditionalPutFront } from '@chunks/state/testing';
+import { AwsClient } from 'aws4fetch';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { losesNothing, plainLoopDoubles, throughProxy } from '../support/lost-replies.ts';
+
+/** The front behind a real socket, and a network before it. */
+let server: Server;
+let proxy: FaultProxy;
+
+beforeEach(async () => {
+  const front = conditionalPutFront();
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url, headers } = request;
+    const body = await text(request);
+    const given = headers as Record<string, string>;
+    const reply = await front(`http://s3.test${url}`, { method, headers: given, ...(body !== '' && { body }) });
+    response.writeHead(reply.status, Object.fromEntries(reply.headers)).end(await reply.text());
+  }
+  server = createServer((request, response) => void answer(request, response)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  proxy = await FaultProxy.before((server.address() as AddressInfo).port);
+});
+
+afterEach(async () => {
+  await proxy.close();
+  server.closeAllConnections();
+  await new Promise((closed) => server.close(closed));
+});
+
+const store = (fetch?: S3Fetch) => s3Store({ url: `http://127.0.0.1:${proxy.port}/bucket`, fetch });
+
+const clients: [name: string, client: () => S3Fetch | undefined][] = [
+  ['the host’s own fetch', () => undefined],
+  [
+    'aws4fetch',
+    () => {
+      const aws = new AwsClient({ accessKeyId: 'id', secretAccessKey: 'secret', service: 's3' });
+      return aws.fetch.bind(aws);
+    },
+  ],
+];
+
+describe.each(clients)('over TCP, with %s', (_, client) => {
+  test('every 7th connection is cut after the commit: nothing is lost, doubled or fails', () =>
+    losesNothing(
+      throughProxy(proxy, () => store(client())),
+      { maxAttempts: 200 },
+    ));
+
+  test('the plain loop doubles', () =>
+    plainLoopDoubles(
+      throughProxy(proxy, () => store(client())),
+      { updates: 210 },
+    ));
+
+  test('a bucket that is down is a failure without a write, and is found again', async () => {
+    proxy.down();
+    const state = createState({ store: store(client()), initial: () => ({ n: 0 }), retry: { maxMs: 10 } });
+    await expect(state.update('a', (draft) => ++draft.n, { maxAttempts: 2 })).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    });
+    const update = state.update('a', (draft) => ++draft.n, { maxAttempts: 1_000 });
+    proxy.up();
+    expect(await update).toMatchObject({ version: 1, result: 1 });
+  });
+});
