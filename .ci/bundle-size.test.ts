@@ -50,7 +50,16 @@ test.each([
     limit: 8_600,
     unused: /http\/|range|bytes\.ts|emitter|sqlite/,
   },
+  { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_600, unused: /http\/|lane|fold|locks/ },
   { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 1_500, unused: /http\/|lane|fold/ },
+  // Two or three requests that prove that the bucket heeds conditions are in it.
+  { imports: "{ s3Store } from '@chunks/state/s3'", limit: 2_200, unused: /http\/|lane|fold|locks/ },
+  { imports: "{ r2Store } from '@chunks/state/r2'", limit: 1_200, unused: /http\/|lane|fold|locks|s3/ },
+  {
+    imports: "{ durableObjectStore, StateObject } from '@chunks/state/durable-object'",
+    limit: 1_200,
+    unused: /http\/|lane|fold|locks/,
+  },
   { imports: "{ rangeResponse } from '@chunks/assemble/http'", limit: 4_300, unused: /assemble\/src\/[^h]/ },
   { imports: "{ Coverage, ChunkGeometry } from '@chunks/manager'", limit: 1_800, unused: /http\/|downloads|flight/ },
 ])('$imports stays within $limit bytes', async ({ imports, limit, unused }) => {
