@@ -42,8 +42,11 @@ export class Crowd {
       });
       this.#processes.set(name, child);
       child.on('message', (told: Told) => this.#hear(name, told));
-      const [first] = (await once(child, 'message')) as [Told];
-      if (first.told !== 'ready') throw new Error(`${name} began with ${first.told}`);
+      const died = once(child, 'exit').then(([code]) => {
+        throw new Error(`${name} ended with ${code} before it began`);
+      });
+      died.catch(() => undefined);
+      await Promise.race([once(child, 'message'), died]);
       return child;
     });
     for (const child of await Promise.all(ready)) child.send('go');

@@ -11,9 +11,9 @@ export interface UpdaterTask {
   readonly rounds: number;
 }
 
-/** How one update ended, or that all of this process have. */
+/** How one update ended. */
 export type Told =
-  | { readonly told: 'ready' | 'done' }
+  | { readonly told: 'ready' }
   | { readonly told: 'updated'; readonly name: string; readonly version: number; readonly index: number }
   | { readonly told: 'failed'; readonly name: string; readonly code: string };
 
@@ -21,7 +21,8 @@ const task = JSON.parse(process.argv[2] ?? '') as UpdaterTask;
 const tell = (told: Told): void => void process.send?.(told);
 
 // Nobody to tell.
-process.on('disconnect', () => process.exit(1));
+const orphaned = (): never => process.exit(1);
+process.on('disconnect', orphaned);
 
 const { store, close } = await openStore(task.address);
 const state = createState({ store, initial: () => ({ log: [] as string[] }) });
@@ -46,6 +47,6 @@ process.once('message', async () => {
   await Promise.all(Array.from({ length: task.updaters }, (_, i) => update(i)));
   await state.close();
   await close();
-  tell({ told: 'done' });
+  process.off('disconnect', orphaned);
   process.disconnect();
 });
