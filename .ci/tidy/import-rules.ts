@@ -60,7 +60,7 @@ export function adaptersNeverImportEachOther(repository: Repository): string[] {
   });
 }
 
-const NODE_ADAPTERS = ['sqlite', 'store-file', 'deadlock', 'diagnostics', 'tus'];
+const NODE_ADAPTERS = ['sqlite', 'fs', 'store-file', 'deadlock', 'diagnostics', 'tus'];
 // The part of assemble that runs anywhere is whatever these reach.
 const NEUTRAL_ENTRIES = ['packages/assemble/src/range.ts', 'packages/assemble/src/http.ts'];
 
