@@ -1,32 +1,382 @@
-import { createState } from '@chunks/state';
+import { VirtualClock } from '@chunks/base/testing';
+import { createState, type VersionedStore } from '@chunks/state';
 import { natsStore } from '@chunks/state/nats';
 import { type StoreBench, stateContract, versionedStoreContract } from '@chunks/state/testing';
-import { Kvm } from '@nats-io/kv';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { afterAll, beforeAll, test, vi } from 'vitest';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { Kvm, type KvOptions } from '@nats-io/kv';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
+import { Buckets } from './nats/buckets.ts';
 
-const SERVER = '127.0.0.1:4222';
-const newBucket = (): string => `test-${crypto.randomUUID()}`;
 vi.setConfig({ testTimeout: 60_000 });
+
+const { signal } = new AbortController();
+let buckets: Buckets;
 const abilities = { watch: true, list: true, remove: true, durable: 'async', maxKeyBytes: 1_000 } as const;
+const useBuckets = (): void => {
+  beforeAll(async () => {
+    buckets = await Buckets.on(4222);
+  });
+  afterAll(() => buckets.close());
+};
+
+async function put(store: VersionedStore, key: string, value: string, expected?: string): Promise<string> {
+  const reply = await store.write(key, value, expected, { signal });
+  if ('conflict' in reply) throw new Error('conflict');
+  return reply.revision;
+}
+
+async function listed(store: VersionedStore, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const key of store.list?.(prefix, { signal }) ?? []) keys.push(key);
+  return keys.sort();
+}
+
+const ticksOf = (store: VersionedStore, key: string, until: AbortSignal = signal): AsyncIterator<void> => {
+  if (store.watch === undefined) throw new Error('no watch');
+  return store.watch(key, { signal: until })[Symbol.asyncIterator]();
+};
 
 describeWith('nats', 'natsStore', () => {
-  let connection: NatsConnection;
-  beforeAll(async () => {
-    connection = await connect({ servers: SERVER });
-  });
-  afterAll(() => connection.close());
-
-  async function bench(): Promise<StoreBench> {
-    const name = newBucket();
-    const bucket = await new Kvm(connection).create(name, { storage: 'memory' });
+  useBuckets();
+  const benchOf = (options: Partial<KvOptions>) => async (): Promise<StoreBench> => {
+    const name = buckets.newName();
+    const bucket = await buckets.make(options, name);
     return {
-      open: async () => natsStore(await new Kvm(connection).create(name, { storage: 'memory' })),
+      open: async () => natsStore(await new Kvm(buckets.connection).open(name)),
       close: async () => void (await bucket.destroy()),
     };
-  }
-  test.concurrent.each(versionedStoreContract(bench, abilities))('$name', ({ run }) => run());
-  test.concurrent.each(stateContract(bench, abilities))('$name', ({ run }) => run());
+  };
+  describe.each<[kind: string, options: Partial<KvOptions>]>([
+    ['in memory', {}],
+    ['in a file, with a history', { storage: 'file', history: 5 }],
+  ])('%s', (_, options) => {
+    test.concurrent.each(versionedStoreContract(benchOf(options), abilities))('$name', ({ run }) => run());
+    test.concurrent.each(stateContract(benchOf(options), abilities))('$name', ({ run }) => run());
+  });
 });
-void createState;
+
+describeWith('nats', 'requests of natsStore', () => {
+  useBuckets();
+
+  test('one to read and one to write what is there; none goes to a replica', async () => {
+    const name = buckets.newName();
+    // Made like this it is one whose reads any replica may answer.
+    const kv = await buckets.make({}, name);
+    const heard: string[] = [];
+    for (const subject of ['$JS.API.>', `$KV.${name}.>`]) {
+      buckets.connection.subscribe(subject, {
+        callback: (_, message) => {
+          if (message.subject.includes(name)) heard.push(message.subject.replace(/\.state\..*/, ' key'));
+        },
+      });
+    }
+    const made = async (act: () => Promise<unknown>): Promise<string[]> => {
+      await buckets.connection.flush();
+      heard.length = 0;
+      await act();
+      await buckets.connection.flush();
+      return heard;
+    };
+    const [read, written] = [`$JS.API.STREAM.MSG.GET.KV_${name}`, `$KV.${name} key`];
+    const store = natsStore(kv);
+    expect(await made(async () => undefined)).toEqual([]);
+    expect(await made(() => store.read('absent', { signal }))).toEqual([
+      `$JS.API.STREAM.INFO.KV_${name}`,
+      read,
+      `$KV.${name}.state`,
+      read,
+      read,
+      read,
+    ]);
+    expect(await made(() => store.read('absent', { signal }))).toEqual([read, read]);
+    let revision = '';
+    expect(await made(async () => void (revision = await put(store, 'key', '1')))).toEqual([written, read]);
+    expect(await made(() => store.read('key', { signal }))).toEqual([read]);
+    expect(await made(() => put(store, 'key', '2', revision))).toEqual([written]);
+    expect(await made(() => store.write('key', '3', revision, { signal }))).toEqual([written]);
+    expect(await made(() => store.write('key', '3', undefined, { signal }))).toEqual([written, read]);
+    revision = (await store.read('key', { signal }))?.revision ?? '';
+    expect(await made(() => store.remove?.('key', revision, { signal }) ?? Promise.reject())).toEqual([written]);
+    // Over the mark of the removal.
+    expect(await made(() => put(store, 'key', '4'))).toEqual([written, read, written, read]);
+  });
+
+  test('messages carry no id by which the server would drop a second one unheard', async () => {
+    const name = buckets.newName();
+    const store = natsStore(await buckets.make({}, name));
+    const revision = await put(store, 'key', '1');
+    await put(store, 'key', '2', revision);
+    const manager = await jetstreamManager(buckets.connection);
+    for (const seq of [1, 3]) {
+      const message = await manager.streams.getMessage(`KV_${name}`, { seq });
+      expect([...(message?.header.keys() ?? [])]).toEqual(['Nats-Expected-Last-Subject-Sequence']);
+    }
+  });
+
+  test('watches and lists leave no consumer behind, and no listener', async () => {
+    const name = buckets.newName();
+    const kv = await buckets.make({}, name);
+    const { protocol } = buckets.connection as unknown as { protocol: { listeners: unknown[] } };
+    const store = natsStore(kv);
+    const consumers = async (): Promise<number> => (await kv.status()).streamInfo.state.consumer_count;
+    const noneLeft = (): Promise<void> => vi.waitFor(async () => expect(await consumers()).toBe(0), 10_000);
+    expect(await listed(store, '')).toEqual([]);
+    for (let i = 0; i < 5; i++) await put(store, `key ${i}`, '1');
+    expect(await listed(store, '')).toHaveLength(5);
+    for await (const _ of store.list?.('', { signal }) ?? []) break;
+    await noneLeft();
+    const stop = new AbortController();
+    const ticks = Array.from({ length: 5 }, (_, i) => ticksOf(store, `key ${i}`, stop.signal));
+    for (const one of ticks) await one.next();
+    expect(await consumers()).toBe(5);
+    await ticks[0]?.return?.();
+    const [, ...others] = ticks;
+    const waiting = others.map((one) => one.next());
+    stop.abort(new Error('enough'));
+    for (const one of waiting) await expect(one).rejects.toThrow('enough');
+    await noneLeft();
+    expect(protocol.listeners).toHaveLength(0);
+  });
+});
+
+describeWith('nats', 'what natsStore keeps', () => {
+  useBuckets();
+
+  test('is JSON for any tool, under a name that can be read', async () => {
+    const kv = await buckets.make();
+    const state = createState({ store: natsStore(kv), initial: () => ({ n: 0 }) });
+    await state.update('uploads/2024.06/video', (draft) => void (draft.n = 7));
+    const life = (await kv.get('state'))?.string();
+    const entry = await kv.get(`state.${life}./uploads./2024=2e06./video`);
+    expect(entry?.json()).toMatchObject({ version: 1, state: { n: 7 } });
+  });
+
+  test('a removal leaves a mark; creates go over it, and old revisions stay dead when it is taken away', async () => {
+    const kv = await buckets.make({ history: 3 });
+    const store = natsStore(kv);
+    const first = await put(store, 'key', '1');
+    const second = await put(store, 'key', '2', first);
+    expect(await store.remove?.('key', second, { signal })).toBe(true);
+    // The mark, and the life of the bucket.
+    expect((await kv.status()).values).toBe(2);
+    expect(await listed(store, '')).toEqual([]);
+    await (kv as typeof kv & { purgeDeletes(olderMs: number): Promise<unknown> }).purgeDeletes(-1_000);
+    expect((await kv.status()).values).toBe(1);
+    for (const old of [first, second]) {
+      expect(await store.write('key', '3', old, { signal })).toEqual({ conflict: true });
+      expect(await store.remove?.('key', old, { signal })).toBe(false);
+    }
+    expect([first, second]).not.toContain(await put(store, 'key', '4'));
+  });
+
+  test('a list is whole and ends while its keys are written without a pause', async () => {
+    const store = natsStore(await buckets.make());
+    const keys = Array.from({ length: 200 }, (_, i) => `busy/${i}`);
+    const revisions = new Map<string, string>();
+    for (const key of keys) revisions.set(key, await put(store, key, '0'));
+    let isOver = false;
+    const writers = [0, 1, 2, 3].map(async (writer) => {
+      for (let i = writer; !isOver; i += 4) {
+        const key = keys[i % keys.length] as string;
+        revisions.set(key, await put(store, key, `${i}`, revisions.get(key)));
+      }
+    });
+    try {
+      for (let i = 0; i < (isSoak ? 200 : 10); i++) expect(await listed(store, 'busy/')).toEqual([...keys].sort());
+    } finally {
+      isOver = true;
+      await Promise.all(writers);
+    }
+  });
+});
+
+describeWith('nats', 'limits of the bucket and of the server', () => {
+  useBuckets();
+
+  test('the largest value that fits is told to the byte, and one byte more is refused without a trace', async () => {
+    for (const [options, bytes] of [
+      [{ maxValueSize: 2_000 }, 2_000],
+      [{}, buckets.connection.info?.max_payload ?? 0],
+    ] as const) {
+      const kv = await buckets.make(options);
+      const store = natsStore(kv);
+      const tooLarge = `"${'x'.repeat(bytes)}"`;
+      const error = await store.write('key', tooLarge, undefined, { signal }).catch((error) => error);
+      expect(error).toMatchObject({ definite: true, code: 'VALUE_TOO_LARGE', limit: expect.any(Number) });
+      expect(await store.read('key', { signal })).toBe(undefined);
+      const limit: number = error.limit;
+      const fits = `"${'x'.repeat(limit - 2)}"`;
+      await expect(store.write('key', `${fits} `, undefined, { signal })).rejects.toMatchObject({ limit });
+      await put(store, 'key', fits);
+      expect((await store.read('key', { signal }))?.value).toBe(fits);
+    }
+  });
+
+  test('an update that does not fit is rejected alone', async () => {
+    const state = createState({
+      store: natsStore(await buckets.make({ maxValueSize: 2_000 })),
+      initial: () => ({ log: [''] }),
+    });
+    const all = ['a', 'x'.repeat(3_000), 'b'].map((name) => state.update('key', (draft) => draft.log.push(name)));
+    const ends = await Promise.allSettled(all);
+    expect(ends.map((end) => (end.status === 'fulfilled' ? end.value.result : end.reason.code))).toEqual([
+      2,
+      'VALUE_TOO_LARGE',
+      3,
+    ]);
+    expect((await state.get('key'))?.state.log).toEqual(['', 'a', 'b']);
+  });
+
+  test('a bucket that is full: surely not written', async () => {
+    const store = natsStore(await buckets.make({ max_bytes: 3_000 }));
+    const revision = await put(store, 'key', '1');
+    const value = `"${'x'.repeat(4_000)}"`;
+    for (const expected of [revision, undefined]) {
+      const key = expected ? 'key' : 'other';
+      await expect(store.write(key, value, expected, { signal })).rejects.toMatchObject({ definite: true });
+    }
+    expect(await store.read('key', { signal })).toEqual({ value: '1', revision });
+    expect(await store.read('other', { signal })).toBe(undefined);
+    const state = createState({ store, initial: () => ({ text: '' }), retry: { maxMs: 2 } });
+    const update = state.update('big', (draft) => void (draft.text = value), { maxAttempts: 3 });
+    await expect(update).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE', attempts: 3 });
+  });
+});
+
+describeWith('nats', 'buckets that are none for records', () => {
+  useBuckets();
+  const initial = () => ({ n: 0 });
+
+  test('one that forgets is refused at once, until it is mended', async () => {
+    const name = buckets.newName();
+    const kv = await buckets.make({ ttl: 60_000 }, name);
+    const store = natsStore(kv);
+    await expect(store.write('key', '1', undefined, { signal })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      definite: true,
+      message: expect.stringContaining('bucket without a ttl (this one has 60000 ms)'),
+    });
+    const state = createState({ store, initial });
+    await expect(state.update('key', (draft) => draft.n++)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    await expect(state.get('other')).rejects.toMatchObject({ code: 'UNSUPPORTED', key: 'other' });
+    const manager = await jetstreamManager(buckets.connection);
+    await manager.streams.update(`KV_${name}`, { max_age: 0 });
+    expect(await state.update('key', (draft) => ++draft.n)).toMatchObject({ version: 1, result: 1 });
+  });
+
+  test('one that drops the oldest when it is full, and a mirror', async () => {
+    const manager = await jetstreamManager(buckets.connection);
+    const [dropping, mirror] = [buckets.newName(), buckets.newName()];
+    const subjects = [`$KV.${dropping}.>`];
+    const limits = { max_bytes: 10_000, discard: 'old', max_msgs_per_subject: 1, storage: 'memory' } as const;
+    await manager.streams.add({ name: `KV_${dropping}`, subjects, ...limits });
+    const origin = buckets.newName();
+    await buckets.make({}, origin);
+    await buckets.make({ mirror: { name: origin } }, mirror);
+    for (const [name, why] of [
+      [dropping, 'bucket that discards nothing'],
+      [mirror, 'bucket that is no mirror'],
+    ] as const) {
+      const store = natsStore(await new Kvm(buckets.connection).open(name));
+      await expect(store.read('key', { signal })).rejects.toMatchObject({ code: 'UNSUPPORTED', capability: why });
+    }
+  });
+
+  test('none at all: a failure, and nothing written', async () => {
+    const store = natsStore(await new Kvm(buckets.connection).open(buckets.newName()));
+    await expect(store.write('key', '1', undefined, { signal })).rejects.toMatchObject({ definite: true });
+    await expect(store.read('key', { signal })).rejects.toThrow('stream not found');
+  });
+
+  test('a record in the place of the name of its life is left alone', async () => {
+    const kv = await buckets.make();
+    await kv.put('state', '{"theirs":true}');
+    const store = natsStore(kv);
+    await expect(store.write('key', '1', undefined, { signal })).rejects.toThrow('is none of ours: {"theirs":true}');
+    expect((await kv.status()).values).toBe(1);
+  });
+});
+
+describeWith('nats', 'a bucket that is deleted and made anew', () => {
+  useBuckets();
+
+  /** A store from before, and one from after, whose keys have the very sequences that they had before. */
+  async function twoLives() {
+    const name = buckets.newName();
+    const clock = new VirtualClock();
+    const kv = await buckets.make({}, name);
+    const old = natsStore(kv, { clock });
+    const revision = await put(old, 'key', '"old"');
+    const ticks = ticksOf(old, 'key');
+    await ticks.next();
+    await kv.destroy();
+    const fresh = natsStore(await buckets.make({}, name));
+    return { clock, kv, old, fresh, revision, ticks };
+  }
+
+  test('no revision of the earlier life fits, not even with the same sequence', async () => {
+    const { old, fresh, revision } = await twoLives();
+    const again = await put(fresh, 'key', '"new"');
+    expect(again.split('.')[1]).toBe(revision.split('.')[1]);
+    expect(await old.write('key', '"lost"', revision, { signal })).toEqual({ conflict: true });
+    expect(await old.remove?.('key', revision, { signal })).toBe(false);
+    expect(await old.read('key', { signal })).toEqual({ value: '"new"', revision: again });
+    expect(await listed(old, '')).toEqual(['key']);
+    await put(old, 'key', '"both"', again);
+    expect(await fresh.read('key', { signal })).toMatchObject({ value: '"both"' });
+  });
+
+  test('a create, a read and a list that still think of the earlier life end in the later one', async () => {
+    for (const first of ['create', 'read', 'list'] as const) {
+      const { old, fresh } = await twoLives();
+      const revision = await put(fresh, 'new', '1');
+      if (first === 'read') expect(await old.read('new', { signal })).toEqual({ value: '1', revision });
+      if (first === 'list') expect(await listed(old, 'n')).toEqual(['new']);
+      if (first === 'create') {
+        // Where nobody looks: it says so.
+        expect(await old.write('mine', '1', undefined, { signal })).toEqual({ conflict: true });
+        expect(await fresh.read('mine', { signal })).toBe(undefined);
+        const mine = await put(old, 'mine', '1');
+        expect(await fresh.read('mine', { signal })).toEqual({ value: '1', revision: mine });
+      }
+    }
+  });
+
+  test('is reported by who has seen more, and a watch of the earlier life ends', async () => {
+    const { clock, old, fresh, ticks } = await twoLives();
+    const next = ticks.next();
+    next.catch(() => undefined);
+    await put(fresh, 'key', '"new"');
+    await clock.advance(15_000);
+    await expect(next).rejects.toThrow('the bucket was deleted');
+    const again = ticksOf(old, 'key');
+    expect(await again.next()).toMatchObject({ done: false });
+    await again.return?.();
+  });
+
+  test('is STORE_REGRESSED for a state that has seen more', async () => {
+    const name = buckets.newName();
+    const kv = await buckets.make({}, name);
+    const state = createState({ store: natsStore(kv), initial: () => ({ n: 0 }) });
+    for (let i = 0; i < 3; i++) await state.update('key', (draft) => draft.n++);
+    await kv.destroy();
+    const other = createState({ store: natsStore(await buckets.make({}, name)), initial: () => ({ n: 0 }) });
+    await other.update('key', (draft) => draft.n++);
+    await expect(state.update('key', (draft) => draft.n++)).rejects.toMatchObject({ code: 'STORE_REGRESSED' });
+    await expect(state.get('key')).rejects.toMatchObject({ code: 'STORE_REGRESSED', version: 1, lastVersion: 3 });
+    expect(await other.get('key')).toEqual({ state: { n: 1 }, version: 1 });
+  });
+
+  test('processes that begin at once agree on one life', async () => {
+    const name = buckets.newName();
+    await buckets.make({}, name);
+    const stores = await Promise.all(
+      Array.from({ length: 20 }, async () => natsStore(await new Kvm(buckets.connection).open(name))),
+    );
+    const revisions = await Promise.all(stores.map((store, i) => put(store, `key ${i}`, '1')));
+    expect(new Set(revisions.map((revision) => revision.split('.')[0])).size).toBe(1);
+    expect(await listed(stores[7] as VersionedStore, '')).toHaveLength(20);
+  });
+});

@@ -1,90 +1,71 @@
 import { onAbort } from '@chunks/base';
-import { consumerOf, type NatsConnectionNews, type NatsConsumer, type NatsKv, type NatsKvEntry } from './kv.ts';
+import { forgetConsumer, type NatsConnectionNews, type NatsKv } from './kv.ts';
 
 /**
- * Entries of a bucket as they come, until the signal aborts, something makes it {@link end}, or the connection breaks: what
- * was on its way then is lost without a word, and the client would wait for it for ever.
+ * Ticks for the entries of a subject as they come, until the signal aborts, something ends it, or the connection breaks:
+ * what was on its way then is lost without a word, and the client would wait for it for ever.
  */
-export class EntryLine implements AsyncIterable<NatsKvEntry> {
-  /** So many entries were there when it began. */
-  readonly pending: number;
-  readonly #entries: AsyncIterable<NatsKvEntry>;
-  readonly #ending: Ending;
+export class EntryLine implements AsyncIterable<void> {
+  #entries: AsyncIterable<unknown> | undefined;
+  #ended: { readonly reason: unknown } | undefined;
+  readonly #todo: (() => void)[] = [];
 
-  private constructor(pending: number, entries: AsyncIterable<NatsKvEntry>, ending: Ending) {
-    this.pending = pending;
-    this.#entries = entries;
-    this.#ending = ending;
+  private constructor(news: NatsConnectionNews, signal: AbortSignal) {
+    this.#atEnd(onAbort(signal, () => this.end(signal.reason)));
+    const events = news.status();
+    this.#atEnd(() => events.stop());
+    void this.#untilBroken(events);
   }
 
   /** @throws the signal's reason; what the client throws */
-  static async open(
-    o: { kv: NatsKv; news: NatsConnectionNews; signal: AbortSignal },
-    what: { key: string; include: '' | 'updates' },
-  ): Promise<EntryLine> {
+  static async open(o: {
+    kv: NatsKv;
+    news: NatsConnectionNews;
+    subject: string;
+    signal: AbortSignal;
+  }): Promise<EntryLine> {
     o.signal.throwIfAborted();
     // From before it is opened: a break in between counts too.
-    const ending = new Ending(o.news, o.signal);
+    const line = new EntryLine(o.news, o.signal);
     try {
-      const entries = await o.kv.watch({ ...what, headers_only: true });
-      ending.onEnd(() => entries.stop());
-      const consumer = consumerOf(entries);
-      ending.onEnd(() => forget(consumer));
-      return new EntryLine((await consumer.info(true)).num_pending, entries, ending);
+      const entries = await o.kv.watch({ key: o.subject, include: 'updates', headers_only: true });
+      line.#entries = entries;
+      line.#atEnd(() => {
+        entries.stop();
+        // In the background: a connection that is down does not hold up who leaves.
+        void forgetConsumer(entries);
+      });
+      return line;
     } catch (error) {
-      ending.end(error);
+      line.end(error);
       throw error;
     }
   }
 
   /** @throws why it ended, always */
-  async *[Symbol.asyncIterator](): AsyncGenerator<NatsKvEntry, never> {
-    for await (const entry of this.#entries) {
-      this.#ending.throwIfEnded();
-      yield entry;
+  async *[Symbol.asyncIterator](): AsyncGenerator<void, never> {
+    for await (const _ of this.#entries ?? []) {
+      this.throwIfEnded();
+      yield;
     }
-    this.#ending.end(new Error('the watch of the bucket has ended'));
-    throw this.#ending.reason;
+    this.throwIfEnded();
+    throw new Error('the watch of the bucket has ended');
   }
 
   /** Lets go of everything; who reads on gets the reason. */
   end(reason: unknown): void {
-    this.#ending.end(reason);
-  }
-}
-
-/** At once, in the background: a connection that is down does not hold up who leaves. */
-function forget(consumer: NatsConsumer): void {
-  // What cannot be deleted now, the server forgets some minutes later.
-  consumer.delete().catch(() => undefined);
-}
-
-class Ending {
-  reason: unknown;
-  #hasEnded = false;
-  readonly #todo: (() => void)[] = [];
-
-  constructor(news: NatsConnectionNews, signal: AbortSignal) {
-    this.onEnd(onAbort(signal, () => this.end(signal.reason)));
-    const events = news.status();
-    this.onEnd(() => events.stop());
-    void this.#untilBroken(events);
-  }
-
-  onEnd(act: () => void): void {
-    if (this.#hasEnded) act();
-    else this.#todo.push(act);
-  }
-
-  end(reason: unknown): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    this.reason = reason;
+    if (this.#ended) return;
+    this.#ended = { reason };
     for (const act of this.#todo) act();
   }
 
   throwIfEnded(): void {
-    if (this.#hasEnded) throw this.reason;
+    if (this.#ended) throw this.#ended.reason;
+  }
+
+  #atEnd(act: () => void): void {
+    if (this.#ended) act();
+    else this.#todo.push(act);
   }
 
   async #untilBroken(events: AsyncIterable<{ readonly type: string }>): Promise<void> {
