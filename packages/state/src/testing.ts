@@ -12,6 +12,8 @@ export {
   type FrontFault,
   VirtualClock,
 } from '@chunks/base/testing';
+export { type AppendBench, appendStoreContract } from './testing/append-store-contract.ts';
+export { checkLinearizable, type Linearizability } from './testing/check-linearizable.ts';
 export {
   type FaultyStoreOptions,
   faultyStore,
@@ -19,6 +21,10 @@ export {
   type StoreCallCounts,
   type StoreFault,
 } from './testing/faulty-store.ts';
+export type { HistoryOperation, SequentialModel } from './testing/linearize.ts';
+export { memoryAppendStore } from './testing/memory-append-store.ts';
+export { type CounterInput, counterModel, type RegisterInput, registerModel } from './testing/models.ts';
+export { type StaleKv, type StaleKvOptions, staleKv } from './testing/stale-kv.ts';
 export { stateContract } from './testing/state-contract.ts';
 export type { StoreAbilities, StoreBench } from './testing/store-bench.ts';
 export { versionedStoreContract } from './testing/store-contract.ts';
