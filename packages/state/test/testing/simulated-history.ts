@@ -20,21 +20,21 @@ export function simulated<S, I, O>(
 ): HistoryOperation<I, O>[] {
   const freeAt = Array.from({ length: processes }, () => random());
   const plans = Array.from({ length: operations }, (_, i) => {
-    const process = i % processes;
-    const start = freeAt[process] as number;
+    const who = i % processes;
+    const start = freeAt[who] as number;
     const isUnknown = random() < unknown;
     const isNever = isUnknown && random() < 0.3;
     // One that was given up may still happen later, or never.
     const moment = isNever ? Number.POSITIVE_INFINITY : start + random() * (isUnknown ? 5 : 1);
     const end = (isUnknown ? start : moment) + random();
-    freeAt[process] = end + random() * 0.2;
-    return { i, process, start, end, moment, isUnknown, input: input(i) };
+    freeAt[who] = end + random() * 0.2;
+    return { i, who, start, end, moment, isUnknown, input: input(i) };
   });
   let state = model.init;
   const history: HistoryOperation<I, O>[] = [];
   for (const plan of plans.toSorted((a, b) => a.moment - b.moment)) {
     const before = state;
-    const told = { process: plan.process, input: plan.input, start: plan.start, end: plan.end };
+    const told = { process: plan.who, input: plan.input, start: plan.start, end: plan.end };
     if (Number.isFinite(plan.moment)) state = model.step(before, { ...told, outcome: 'unknown' }).state;
     history[plan.i] = plan.isUnknown
       ? { ...told, outcome: 'unknown' }
