@@ -186,9 +186,14 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   }
 
   async function* watch(key: string, { signal }: { signal: AbortSignal }): AsyncGenerator<void, void> {
+    signal.throwIfAborted();
     const ticks = new Ticks();
-    const off = onAbort(signal, () => ticks.fail(signal.reason));
     const leave = watching?.join(columnOf(key), ticks);
+    const off = onAbort(signal, () => {
+      ticks.fail(signal.reason);
+      // Here and not only below: perhaps nobody asks for another tick.
+      leave?.();
+    });
     try {
       for (;;) {
         await ticks.next();
