@@ -2,6 +2,7 @@ import type { Clock } from '@chunks/base';
 import { absent, type Base, type Contents, unpack } from './envelope.ts';
 import { StoreRegressedError, UnsupportedError } from './errors.ts';
 import { LazyAbort } from './lazy-abort.ts';
+import { untilAbort } from './reading.ts';
 import type { Revision, VersionedStore, WriteResult } from './store.ts';
 
 // How much the newest round trip counts in the average.
@@ -78,9 +79,14 @@ export class StoreCalls {
     }
   }
 
-  /** Until the signal aborts, however long it takes. */
-  watch(key: string, signal: AbortSignal): AsyncIterator<void> {
-    return this.#store.watch(key, { signal })[Symbol.asyncIterator]();
+  /** However long a tick takes; ends with the signal's reason, also where the store does not. */
+  async *watch(key: string, signal: AbortSignal): AsyncGenerator<void> {
+    const ticks = this.#store.watch(key, { signal })[Symbol.asyncIterator]();
+    try {
+      while (!(await untilAbort(signal, ticks.next())).done) yield;
+    } finally {
+      leave(ticks);
+    }
   }
 
   /** @throws UnsupportedError */
@@ -150,6 +156,6 @@ export class StoreCalls {
 }
 
 /** Lets an iterator go without waiting for it: one that hangs would hold up whoever leaves. */
-export function leave(iterator: AsyncIterator<unknown>): void {
+function leave(iterator: AsyncIterator<unknown>): void {
   Promise.resolve(iterator.return?.()).catch(() => undefined);
 }

@@ -1,7 +1,7 @@
 import { onAbort } from '@chunks/base';
 import { type Base, versionOf } from './envelope.ts';
 import { Patience, untilAbort, type Waits } from './reading.ts';
-import { leave, type StoreCalls } from './store-calls.ts';
+import type { StoreCalls } from './store-calls.ts';
 import type { Versioned } from './types.ts';
 
 /** What a watch takes. */
@@ -43,9 +43,8 @@ async function* follow<T>(o: Watch<T>, stop: AbortController): AsyncGenerator<Ve
   let last: Base | undefined;
   try {
     for (;;) {
-      const ticks = o.calls.watch(o.key, signal);
       try {
-        while (!(await untilAbort(signal, ticks.next())).done) {
+        for await (const _ of o.calls.watch(o.key, signal)) {
           const base = await untilAbort(signal, o.read(signal));
           patience.renew();
           if (!isNews(base, last)) continue;
@@ -53,13 +52,10 @@ async function* follow<T>(o: Watch<T>, stop: AbortController): AsyncGenerator<Ve
           const version = versionOf(base);
           yield version === 0 ? undefined : { state: await o.open(base), version };
         }
-        signal.throwIfAborted();
-        await patience.bear(new Error('the store ended its watch'), signal);
+        throw new Error('the store ended its watch');
       } catch (cause) {
         signal.throwIfAborted();
         await patience.bear(cause, signal);
-      } finally {
-        leave(ticks);
       }
     }
   } catch (error) {

@@ -249,6 +249,22 @@ describe('purge', () => {
     expect(await state.update('k', () => undefined)).toMatchObject({ version: 1 });
   });
 
+  test('the one who purges forgets at once what it saw, whoever deleted', async () => {
+    const store = memoryStore();
+    const [purger, other] = [make(store), make(store)];
+    await purger.update('k', () => undefined);
+    await other.delete('k');
+    expect(await purger.purge('', { olderThanMs: 0 })).toBe(1);
+    expect(await purger.get('k')).toBeUndefined();
+    await other.update('k', () => undefined);
+    await other.delete('k');
+    await other.get('k');
+    await purger.get('k');
+    expect(await purger.purge('', { olderThanMs: 0 })).toBe(1);
+    await make(store).update('k', () => undefined);
+    expect(await purger.get('k')).toMatchObject({ version: 1 });
+  });
+
   test('a tombstone without a time counts as old', async () => {
     const store = recording(memoryStore());
     const state = make(store);

@@ -1,8 +1,9 @@
 import { VirtualClock } from '@chunks/base/testing';
 import { memoryStore, type VersionedStore } from '@chunks/state';
-import { expect, test } from 'vitest';
-import { pack } from '../src/envelope.ts';
+import { describe, expect, test } from 'vitest';
+import { pack, unpack } from '../src/envelope.ts';
 import { StoreCalls } from '../src/store-calls.ts';
+import { codeOf } from './support/stores.ts';
 
 const value = (version: number) =>
   pack({ shape: 0, version, json: '{}', writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
@@ -66,4 +67,54 @@ test('remembers the newest version of the keys used last, and of those only', as
   versions.set('old', 4).set('kept', 4);
   await expect(calls.read('kept', 0)).rejects.toMatchObject({ code: 'STORE_REGRESSED', version: 4, lastVersion: 5 });
   expect(await calls.read('old', 0)).toMatchObject({ version: 4 });
+});
+
+describe('a store that goes back', () => {
+  const HOUR_MS = 3_600_000;
+  const tombstone = (version: number, deletedAtMs: number) =>
+    pack({ shape: 0, version, json: undefined, deletedAtMs, writeId: 'w.1', recent: [], forgotten: 0, applied: [] });
+  /** What is read after what was read before, some time later. */
+  async function after(before: (nowMs: number) => string, now: string | undefined, laterMs: number) {
+    let stands: string | undefined;
+    const { clock, calls } = make({
+      read: async () => (stands === undefined ? undefined : { value: stands, revision: 'r' }),
+    });
+    stands = before(clock.now());
+    await calls.read('k', 0);
+    await clock.advance(laterMs);
+    stands = now;
+    return calls.read('k', 0).then(({ version }) => version, codeOf);
+  }
+
+  test.each<[string, (nowMs: number) => string, string | undefined, number, string | number]>([
+    ['that lost a record', () => value(5), undefined, HOUR_MS - 1, 'STORE_REGRESSED'],
+    ['that shows an older one', () => value(5), value(4), HOUR_MS - 1, 'STORE_REGRESSED'],
+    // After that it may have been deleted and purged.
+    ['an hour later', () => value(5), undefined, HOUR_MS, 0],
+    ['an hour later, created anew', () => value(5), value(1), HOUR_MS, 1],
+    ['that lost a tombstone, which means the same as none', (nowMs) => tombstone(5, nowMs), undefined, 0, 0],
+    ['where what was deleted stands again', (nowMs) => tombstone(5, nowMs), value(4), HOUR_MS - 1, 'STORE_REGRESSED'],
+    ['where it was deleted over an hour ago', (nowMs) => tombstone(5, nowMs - HOUR_MS), value(1), 0, 1],
+  ])('%s', async (_, before, now, laterMs, end) => {
+    expect(await after(before, now, laterMs)).toBe(end);
+  });
+
+  test('what was committed while a read was under way is not forgotten over its older answer', async () => {
+    let stands = value(5);
+    const answers: (() => void)[] = [];
+    const { calls } = make({
+      read: () => {
+        const answer = { value: stands, revision: 'r' };
+        return new Promise((resolve) => void answers.push(() => resolve(answer)));
+      },
+    });
+    const slow = calls.read('k', 0);
+    calls.saw('k', { ...unpack('k', { value: value(6), revision: 'r' }, 0) });
+    answers[0]?.();
+    expect(await slow).toMatchObject({ version: 5 });
+    stands = value(5);
+    const next = calls.read('k', 0);
+    answers[1]?.();
+    expect(await next.catch(codeOf)).toBe('STORE_REGRESSED');
+  });
 });
