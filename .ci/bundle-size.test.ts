@@ -50,7 +50,7 @@ test.each([
     limit: 8_600,
     unused: /http\/|range|bytes\.ts|emitter|sqlite/,
   },
-  { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_600, unused: /http\/|lane|fold|locks/ },
+  { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_500, unused: /http\/|lane|fold|locks/ },
   { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 1_500, unused: /http\/|lane|fold/ },
   // Two or three requests that prove that the bucket heeds conditions are in it.
   { imports: "{ s3Store } from '@chunks/state/s3'", limit: 2_200, unused: /http\/|lane|fold|locks/ },
