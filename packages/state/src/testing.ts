@@ -14,6 +14,7 @@ export {
 } from '@chunks/base/testing';
 export { type AppendBench, appendStoreContract } from './testing/append-store-contract.ts';
 export { checkLinearizable, type Linearizability } from './testing/check-linearizable.ts';
+export { checkVersionOrder, type UpdateEnd, type VersionOrderOptions } from './testing/check-version-order.ts';
 export {
   type FaultyStoreOptions,
   faultyStore,
