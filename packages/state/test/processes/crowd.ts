@@ -2,16 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { createState } from '@chunks/state';
+import type { UpdateEnd } from '@chunks/state/testing';
 import { openStore, type StoreAddress } from './stores.ts';
 import type { Told, UpdaterTask } from './updater.ts';
 
-type Updated = Extract<Told, { told: 'updated' }>;
-type Failed = Extract<Told, { told: 'failed' }>;
-
 /** What came of it. */
 export interface Outcome {
-  readonly updated: readonly Updated[];
-  readonly failed: readonly Failed[];
+  readonly ends: readonly UpdateEnd[];
   /** The record in the end. */
   readonly log: readonly string[];
   readonly version: number;
@@ -24,8 +21,7 @@ export class Crowd {
   readonly #address: StoreAddress;
   readonly #each: Pick<UpdaterTask, 'updaters' | 'rounds'>;
   readonly #processes: Map<string, ChildProcess> = new Map();
-  readonly #updated: Updated[] = [];
-  readonly #failed: Failed[] = [];
+  readonly #ends: UpdateEnd[] = [];
   #onUpdate: (process: string) => void = () => undefined;
 
   constructor(address: StoreAddress, each: Pick<UpdaterTask, 'updaters' | 'rounds'>) {
@@ -79,7 +75,7 @@ export class Crowd {
     await wipe();
     await state.close();
     await close();
-    return { updated: this.#updated, failed: this.#failed, log: record.log, version };
+    return { ends: this.#ends, log: record.log, version };
   }
 
   /** Leaves no process behind, whatever has happened. */
@@ -88,9 +84,8 @@ export class Crowd {
   }
 
   #hear(name: string, told: Told): void {
-    if (told.told === 'updated') {
-      this.#updated.push(told);
-      this.#onUpdate(name);
-    } else if (told.told === 'failed') this.#failed.push(told);
+    if (told === 'ready') return;
+    this.#ends.push(told);
+    this.#onUpdate(name);
   }
 }

@@ -1,7 +1,9 @@
 // One process of many: fifty updaters, each of them writes its name into one record, again and again, and tells of each
 // update only after it has ended.
 import { createState } from '@chunks/state';
+import type { UpdateEnd } from '@chunks/state/testing';
 import { openStore, type StoreAddress } from './stores.ts';
+import { nameOf } from './updater-names.ts';
 
 /** What a process is told when it is started, as JSON. */
 export interface UpdaterTask {
@@ -11,11 +13,8 @@ export interface UpdaterTask {
   readonly rounds: number;
 }
 
-/** How one update ended. */
-export type Told =
-  | { readonly told: 'ready' }
-  | { readonly told: 'updated'; readonly name: string; readonly version: number; readonly index: number }
-  | { readonly told: 'failed'; readonly name: string; readonly code: string };
+/** That it may begin, and then how each update ended. */
+export type Told = 'ready' | UpdateEnd;
 
 const task = JSON.parse(process.argv[2] ?? '') as UpdaterTask;
 const tell = (told: Told): void => void process.send?.(told);
@@ -27,22 +26,27 @@ process.on('disconnect', orphaned);
 const { store, close } = await openStore(task.address);
 const state = createState({ store, initial: () => ({ log: [] as string[] }) });
 
+// On the clock that all processes of a machine share.
+const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 async function update(updater: number): Promise<void> {
   for (let round = 0; round < task.rounds; round++) {
-    const name = `${task.process}-${updater}-${round}`;
+    const name = nameOf(task.process, updater, round);
+    const begun = { name, process: task.process, start: nowMs() };
     try {
       const o = { maxAttempts: 1_000 };
       const { version, index } = await state.update('shared', (draft) => void draft.log.push(name), o);
-      tell({ told: 'updated', name, version, index });
+      tell({ ...begun, outcome: 'done', end: nowMs(), version, index });
     } catch (error) {
-      tell({ told: 'failed', name, code: (error as { code?: string }).code ?? String(error) });
+      const isUnknown = (error as { code?: string }).code === 'UPDATE_AMBIGUOUS';
+      tell({ ...begun, outcome: isUnknown ? 'unknown' : 'failed', end: nowMs() });
     }
   }
 }
 
 // Whatever has to be opened or made is, before all of them begin together.
 await state.get('shared');
-tell({ told: 'ready' });
+tell('ready');
 process.once('message', async () => {
   await Promise.all(Array.from({ length: task.updaters }, (_, i) => update(i)));
   await state.close();
