@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Clock, checkFunction, systemClock } from '@chunks/base';
 import type { VersionedStore, WriteResult } from '../store.ts';
-import { Bucket, isRecord } from './nats/bucket.ts';
+import { Bucket, recordIn, TRACE } from './nats/bucket.ts';
 import { EntryLine } from './nats/entry-line.ts';
 import {
   isConflict,
@@ -24,7 +24,7 @@ export interface NatsStoreOptions {
 
 /**
  * Records in a JetStream KV bucket (`@nats-io/kv` 3.x), one entry per key, each written by its revision: a record that
- * stands is read and written with one request each. A create, and a read that finds nothing, take one more.
+ * stands is read and written with one request each. A read that finds nothing takes one more, a create two more.
  *
  * - **The bucket** should be this store's own. Refused as UNSUPPORTED, at the first call: one with a `ttl`, one that
  *   discards old entries when it is full, and a mirror. It may have a `history`, and `maxValueSize`: what does not fit into
@@ -34,8 +34,9 @@ export interface NatsStoreOptions {
  *   for some seconds yet; nothing can be written on what such a one says.
  * - **Another life.** In a bucket that was deleted and made anew, entries are counted from 1 again. A record `state`
  *   names the life of the bucket, and all others stand under that name (`state.<life>./uploads./7` for the key `uploads/7`,
- *   its value is the JSON document), so that no revision of an earlier life fits. A bucket that was restored from a backup
- *   goes on with its name and its count: start processes anew that had written later than the backup.
+ *   its value is the JSON document), so that no revision of an earlier life fits; short of two creates that were under way
+ *   at that very moment and got the same sequence in both lives. A bucket that was restored from a backup goes on with its
+ *   name and its count: start processes anew that had written later than the backup.
  * - **Durable when.** A bucket of storage `file`, the default, keeps what was acknowledged when its server is killed; a
  *   power cut can take the last two minutes, unless the server has `sync_interval: always` (2.10), or replicas. One of
  *   storage `memory` keeps nothing. Servers that lost records are seen as STORE_REGRESSED.
@@ -78,8 +79,8 @@ class NatsStore implements VersionedStore {
 
   async read(key: string): ReturnType<VersionedStore['read']> {
     const life = await this.#bucket.life(key);
-    const entry = await this.#bucket.get(subjectOf(life, key));
-    if (entry !== null) return isRecord(entry) ? recordOf(life, entry) : undefined;
+    const found = recordOf(life, await this.#bucket.get(subjectOf(life, key)));
+    if (found !== undefined) return found;
     // Nothing there: or all is elsewhere, in another life.
     return (await this.#bucket.isStill(life)) ? undefined : this.read(key);
   }
@@ -116,7 +117,7 @@ class NatsStore implements VersionedStore {
       // Some may be marks of removals, which nothing but a look tells.
       const entries = await Promise.all(some.map((key) => this.#bucket.get(subjectOf(life, key))));
       signal.throwIfAborted();
-      yield* some.filter((_, i) => isRecord(entries[i] ?? null));
+      yield* some.filter((_, i) => recordIn(entries[i]) !== undefined);
     }
     if (!(await this.#bucket.isStill(life))) yield* this.list(prefix, { signal });
   }
@@ -140,23 +141,24 @@ class NatsStore implements VersionedStore {
 
   async #create(life: string, key: string, value: string): Promise<WriteResult> {
     const subject = subjectOf(life, key);
-    let sequence = await this.#bucket.put(subject, value, 0);
+    // A trace at first. Were the bucket another by now, it would stand where nobody looks.
+    let sequence = await this.#bucket.put(subject, TRACE, 0);
     if (sequence === undefined) {
       const entry = await this.#bucket.get(subject);
-      if (entry === null) return { conflict: true };
-      if (isRecord(entry)) return { conflict: true, current: recordOf(life, entry) };
-      // The mark of a removal.
-      sequence = await this.#bucket.put(subject, value, entry.revision);
+      const current = recordOf(life, entry);
+      if (current !== undefined || entry === null) return { conflict: true, current };
+      sequence = entry.revision;
     }
-    // In another life nobody looks here: then nothing was written.
-    return sequence === undefined || (await this.#bucket.isStill(life)) ? resultOf(life, sequence) : { conflict: true };
+    if (!(await this.#bucket.isStill(life))) return { conflict: true };
+    // In a bucket that is made anew after this look there is no such trace to be written over.
+    return resultOf(life, await this.#bucket.put(subject, value, sequence));
   }
 }
 
-const recordOf = (life: string, entry: NatsKvEntry): { value: string; revision: string } => ({
-  value: entry.string(),
-  revision: `${life}.${entry.revision}`,
-});
+function recordOf(life: string, entry: NatsKvEntry | null): { value: string; revision: string } | undefined {
+  const value = recordIn(entry);
+  return value === undefined ? undefined : { value, revision: `${life}.${entry?.revision}` };
+}
 
 const resultOf = (life: string, sequence: number | undefined): WriteResult =>
   sequence === undefined ? { conflict: true } : { revision: `${life}.${sequence}` };
