@@ -200,7 +200,8 @@ export class Records {
       await tried(files.removeFile(join(from, revision)));
       throw error;
     }
-    await files.sync(folder);
+    // Gone only if this was removed since.
+    await ifThere(files.sync(folder));
     await tried(this.#tidy(to, revision));
     return { revision };
   }
