@@ -22,6 +22,8 @@ export {
   type StoreCallCounts,
   type StoreFault,
 } from './testing/faulty-store.ts';
+export { historyCases } from './testing/history-contract.ts';
+export type { HistoryOptions } from './testing/history-trial.ts';
 export type { HistoryOperation, SequentialModel } from './testing/linearize.ts';
 export { memoryAppendStore } from './testing/memory-append-store.ts';
 export { type CounterInput, counterModel, type RegisterInput, registerModel } from './testing/models.ts';

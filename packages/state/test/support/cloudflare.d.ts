@@ -3,8 +3,12 @@
 declare module 'cloudflare:workers' {
   import type { StateNamespace } from '../../src/adapters/durable-object.ts';
   import type { R2StoreBucket } from '../../src/adapters/r2.ts';
+  import type { KvNamespace } from '../../src/event-log/kv-namespace.ts';
 
   interface Bindings {
+    readonly KV: KvNamespace & {
+      list(o: Parameters<KvNamespace['list']>[0] & { limit: number }): ReturnType<KvNamespace['list']>;
+    };
     readonly RECORDS: R2StoreBucket & { delete(name: string): Promise<void> };
     readonly STATES: StateNamespace<unknown>;
   }
