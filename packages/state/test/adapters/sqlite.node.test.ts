@@ -12,9 +12,11 @@ import {
   STORE_FAULTS,
   type StoreFault,
   stateContract,
+  VirtualClock,
   versionedStoreContract,
 } from '@chunks/state/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { listsByPrefix } from '../support/listing.ts';
 import { recording } from '../support/stores.ts';
 
 // Other processes, real files, and a machine that may be busy.
@@ -23,7 +25,7 @@ vi.setConfig({ testTimeout: 60_000 });
 let folder = '';
 const signal = new AbortController().signal;
 const file = () => join(folder, 'state.sqlite');
-const bench = () => ({ open: () => sqliteStore(file()) });
+const bench = () => ({ open: () => sqliteStore(file(), { watchEveryMs: 2 }) });
 const { capabilities } = sqliteStore('unopened');
 
 beforeEach(() => {
@@ -88,7 +90,59 @@ describe('sqliteStore', () => {
     });
   });
 
+  test('lists whatever begins with a prefix, whatever that is', async () => {
+    let files = 0;
+    await listsByPrefix(() => ({ store: sqliteStore(join(folder, `${files++}.sqlite`)) }));
+  });
+
+  test('a value that SQLite finds too long is VALUE_TOO_LARGE, and the rest of its commit is written', async () => {
+    const store = sqliteStore(file());
+    const state = createState({ store, initial: () => ({ text: '' }) });
+    await state.update('k', (draft) => void (draft.text += 'a'));
+    const database = new DatabaseSync(file());
+    // Its own limit is a billion bytes: a trigger meets it for us from ten thousand on.
+    database.exec(`CREATE TRIGGER limited BEFORE UPDATE ON chunks_state WHEN length(NEW.value) > 10000
+      BEGIN SELECT zeroblob(2000000000); END`);
+    const ends = await Promise.allSettled([
+      state.update('k', (draft) => void (draft.text += 'b')),
+      state.update('k', (draft) => void (draft.text += 'x'.repeat(10_000))),
+      state.update('k', (draft) => void (draft.text += 'c')),
+    ]);
+    expect(ends.map((end) => end.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(ends[1]).toMatchObject({ reason: { code: 'VALUE_TOO_LARGE' } });
+    expect((await state.get('k'))?.state).toEqual({ text: 'abc' });
+    database.close();
+    await state.close();
+  });
+
+  test('a watch looks at its record once in so many ms, sees other processes, and leaves nothing behind', async () => {
+    const clock = new VirtualClock();
+    const store = sqliteStore(file(), { watchEveryMs: 250, clock });
+    const stop = new AbortController();
+    let ticks = 0;
+    const ended = (async () => {
+      for await (const _ of store.watch?.('k', { signal: stop.signal }) ?? []) ticks++;
+    })().catch((error) => error);
+    // Its looks are no requests that could be counted, but each starts one timer.
+    await vi.waitFor(() => expect(clock.pending).toBe(1));
+    expect(ticks).toBe(1);
+    const other = sqliteStore(file());
+    await other.write('other', '1', undefined, { signal });
+    await clock.advance(1_000);
+    expect(ticks).toBe(1);
+    await other.write('k', '1', undefined, { signal });
+    expect(ticks).toBe(1);
+    await clock.advance(250);
+    await vi.waitFor(() => expect(ticks).toBe(2));
+    stop.abort(new Error('enough'));
+    expect(await ended).toMatchObject({ message: 'enough' });
+    expect(clock.pending).toBe(0);
+    await store.close?.();
+    await other.close?.();
+  });
+
   test('bad input is refused at once', () => {
+    expect(() => sqliteStore('x', { watchEveryMs: 0 })).toThrow('watchEveryMs must be');
     expect(() => sqliteStore('')).toThrow('path must be a non-empty string, but is ""');
     expect(() => sqliteStore(7 as never)).toThrow('path must be a string, but is 7');
     expect(() => sqliteStore('x', { busyTimeoutMs: -1 })).toThrow('busyTimeoutMs must be');
