@@ -50,14 +50,15 @@ export interface VersionedStore {
   remove?(key: string, expected: Revision, o: { signal: AbortSignal }): Promise<boolean>;
   /**
    * Keys that begin with the prefix, to the letter, each once, in any order, page by page where there are many. A key
-   * that is there all the while is among them; one that comes or goes meanwhile may be. Ends, or throws, at the abort.
+   * that is there all the while is among them; one that comes or goes meanwhile may be. An abort ends it with the signal's
+   * reason.
    */
   list?(prefix: string, o: { signal: AbortSignal }): AsyncIterable<string>;
   /**
    * Ticks once as soon as no later change can be missed, and then after each change of the key, whoever made it, this
    * very store object included; several changes may share a tick, and a tick without a change does no harm. Who needs
    * the record reads it after the tick. Throws when it can no longer tell (a lost connection): it is then begun anew.
-   * At the abort it ends, or throws, also in the middle of waiting, and lets go of what it opened.
+   * An abort ends it with the signal's reason, also in the middle of waiting, and lets go of what it opened.
    */
   watch?(key: string, o: { signal: AbortSignal }): AsyncIterable<void>;
   /** Lets go of what the store itself opened; a later call opens it again. */
