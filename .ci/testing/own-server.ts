@@ -1,9 +1,10 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -20,9 +21,13 @@ const accepts = (port: number): Promise<boolean> =>
     socket.once('connect', () => socket.destroy());
   });
 
-function childrenOf(pid: number): number[] {
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
-  const pairs = lines.map((line) => line.trim().split(/\s+/).map(Number));
+// Not at one go: who is served goes on being served until the blow.
+async function childrenOf(pid: number): Promise<number[]> {
+  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=']);
+  const pairs = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number));
   return pairs.flatMap(([own = 0, parent]) => (parent === pid ? [own] : []));
 }
 
@@ -138,7 +143,7 @@ export class OwnServer {
     if (child === undefined) return;
     this.#process = undefined;
     const exited = once(child, 'exit');
-    const helpers = how === undefined ? [] : childrenOf(child.pid as number);
+    const helpers = how === undefined ? [] : await childrenOf(child.pid as number);
     child.kill(how ?? this.#command.signal);
     // Those that it had: the orphans of a Postgres would finish what they are at.
     for (const pid of helpers) end(pid);
