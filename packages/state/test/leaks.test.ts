@@ -114,6 +114,19 @@ test('one that returns a promise without being async gets a draft of its own: it
   expect(calls).toBe(2);
 });
 
+test('an async function is called once, whoever ran before it', async () => {
+  const state = createState<Doc>({ store: memoryStore(), initial: () => ({ items: [] }) });
+  let calls = 0;
+  await Promise.all([
+    state.update('k', (draft) => void draft.items.push('a')),
+    state.update('k', async (draft) => {
+      calls++;
+      draft.items.push('b');
+    }),
+  ]);
+  expect(calls).toBe(1);
+});
+
 test('a failure of the call that was given up is nobody’s', async () => {
   const state = createState<Doc>({ store: memoryStore(), initial: () => ({ items: [] }) });
   let calls = 0;
