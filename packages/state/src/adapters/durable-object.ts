@@ -12,7 +12,7 @@ export { StateObject, type StateObjectState } from './durable-object/state-objec
 export interface StateStub {
   fetch(
     url: string,
-    init: { method: string; headers: Record<string, string>; body?: string; signal?: AbortSignal },
+    init: { method: string; headers: Record<string, string>; body?: string },
   ): Promise<{
     readonly status: number;
     readonly headers: { get(name: string): string | null };
@@ -59,6 +59,7 @@ export function durableObjectStore<Id>(namespace: StateNamespace<Id>): Versioned
     // surrogates are all the same.
     const stub = namespace.get(namespace.idFromName(JSON.stringify(key)));
     const headers: Record<string, string> = expected === undefined ? {} : { 'if-match': expected };
+    // With the signal, which stands in no type above: those of Workers and of browsers do not fit each other.
     const answer = await stub.fetch(URL_OF_OBJECT, { method, headers, ...init });
     const { status } = answer;
     const value = await answer.text();

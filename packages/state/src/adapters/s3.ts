@@ -3,7 +3,7 @@
  * Records in a bucket of anything that speaks S3 with conditional writes: one object a key.
  * @module
  */
-import { isAbsent, type S3Answer, type S3Fetch, s3Caller, s3Refusal, strongEtag } from '@chunks/base';
+import { isAbsent, type S3Answer, type S3Call, type S3Fetch, s3Caller, s3Refusal, strongEtag } from '@chunks/base';
 import { MAX_OBJECT_VALUE_BYTES, ObjectNames, stamped, unstamped } from '../object-records.ts';
 import type { Revision, VersionedStore } from '../store.ts';
 
@@ -29,18 +29,57 @@ export interface S3StoreOptions {
 // An etag that no content has.
 const NEVER = '0'.repeat(32);
 
+/** One write or removal, on condition. @returns undefined when somebody else was first */
+type Change = (
+  method: 'PUT' | 'DELETE',
+  name: string,
+  expected: Revision | undefined,
+  init?: { body?: string; signal?: AbortSignal },
+) => Promise<S3Answer | undefined>;
+
+const changer =
+  (call: S3Call): Change =>
+  async (method, name, expected, init) => {
+    const condition: Record<string, string> =
+      expected === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${expected}"` };
+    const answer = await call(method, name, { ...condition, 'content-type': 'application/json' }, init);
+    const { status } = answer;
+    // 412: somebody was first. 409: somebody is at it right now. 404: what was there has gone.
+    if (status === 412 || status === 409 || (expected !== undefined && isAbsent(answer))) return undefined;
+    if (status !== 200 && status !== 204) throw s3Refusal(method, name, answer);
+    return answer;
+  };
+
 const ignored = (method: string): Error =>
   new Error(`the bucket ignores If-Match or If-None-Match on ${method}: updates would be lost`);
 
 /** Tried once until it holds. What fails, fails before the caller's own request: `definite`. */
-function proof(isWanted: boolean, trial: () => Promise<void>): () => Promise<void> {
-  let proved = isWanted ? undefined : Promise.resolve();
+function once(trial: () => Promise<void>): () => Promise<void> {
+  let proved: Promise<void> | undefined;
   return () => {
     proved ??= trial().catch((error: unknown) => {
       proved = undefined;
       throw Object.assign(Object(error), { definite: true });
     });
     return proved;
+  };
+}
+
+/** Requests that must be refused, to an object that no key has. */
+function proofs(name: string, call: S3Call, change: Change): { writes(): Promise<void>; removals(): Promise<void> } {
+  const refuses = async (expected?: Revision): Promise<boolean> =>
+    (await change('PUT', name, expected, { body: '{}' })) === undefined;
+  return {
+    writes: once(async () => {
+      // Of two creations the second is the one that must be refused.
+      if (!(await refuses(NEVER)) || !((await refuses()) || (await refuses()))) throw ignored('PUT');
+    }),
+    removals: once(async () => {
+      // What is not there cannot be removed anyway, and says nothing.
+      await refuses();
+      const answer = await call('DELETE', name, { 'if-match': `"${NEVER}"` });
+      if (answer.status !== 412) throw answer.status < 300 ? ignored('DELETE') : s3Refusal('DELETE', name, answer);
+    }),
   };
 }
 
@@ -67,39 +106,8 @@ function proof(isWanted: boolean, trial: () => Promise<void>): () => Promise<voi
 export function s3Store(options: S3StoreOptions): VersionedStore {
   const call = s3Caller(options);
   const names = new ObjectNames(options.prefix);
-  const { probe = true } = options;
-
-  /** @returns undefined when somebody else was first */
-  async function change(
-    method: 'PUT' | 'DELETE',
-    name: string,
-    expected: Revision | undefined,
-    init: { body?: string; signal?: AbortSignal },
-  ): Promise<S3Answer | undefined> {
-    const condition: Record<string, string> =
-      expected === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${expected}"` };
-    const answer = await call(method, name, { ...condition, 'content-type': 'application/json' }, init);
-    const { status } = answer;
-    // 412: somebody was first. 409: somebody is at it right now. 404: what was there has gone.
-    if (status === 412 || status === 409 || (expected !== undefined && isAbsent(answer))) return undefined;
-    if (status !== 200 && status !== 204) throw s3Refusal(method, name, answer);
-    return answer;
-  }
-
-  const refuses = async (expected?: Revision): Promise<boolean> =>
-    (await change('PUT', names.probe, expected, { body: '{}' })) === undefined;
-
-  const proveWrites = proof(probe, async () => {
-    // Of two creations the second is the one that must be refused.
-    if (!(await refuses(NEVER)) || !((await refuses()) || (await refuses()))) throw ignored('PUT');
-  });
-
-  const proveRemovals = proof(probe, async () => {
-    // What is not there may not be removed either, and says nothing.
-    await refuses();
-    const answer = await call('DELETE', names.probe, { 'if-match': `"${NEVER}"` });
-    if (answer.status !== 412) throw answer.status < 300 ? ignored('DELETE') : s3Refusal('DELETE', names.probe, answer);
-  });
+  const change = changer(call);
+  const prove = options.probe === false ? undefined : proofs(names.probe, call, change);
 
   return {
     name: 's3',
@@ -120,12 +128,12 @@ export function s3Store(options: S3StoreOptions): VersionedStore {
       return { value: unstamped(answer.text), revision: strongEtag(answer) };
     },
     async write(key, value, expected, { signal }) {
-      await proveWrites();
+      await prove?.writes();
       const answer = await change('PUT', names.of(key), expected, { body: stamped(value), signal });
       return answer ? { revision: strongEtag(answer) } : { conflict: true };
     },
     async remove(key, expected, { signal }) {
-      await proveRemovals();
+      await prove?.removals();
       return (await change('DELETE', names.of(key), expected, { signal })) !== undefined;
     },
     async *list(prefix, { signal }) {
