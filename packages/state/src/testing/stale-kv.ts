@@ -35,7 +35,8 @@ interface Change {
 }
 
 /** An answer that a place keeps for a while. */
-interface Kept extends Change {
+interface Kept {
+  readonly value: string | null;
   readonly untilMs: number;
 }
 
@@ -51,105 +52,127 @@ interface Kept extends Change {
  * const logs = kv.colos.map((colo) => new EventLog({ store: workersKvLog(colo), initial, reduce, clock }));
  */
 export function staleKv(options: StaleKvOptions = {}): StaleKv {
-  const { clock = systemClock, random = Math.random } = options;
+  const centre = new Centre(options);
   const colos = checkInteger('colos', options.colos ?? 3, 1);
-  const lagMs = checkNumber('lagMs', options.lagMs ?? 60_000, 0);
-  const writeEveryMs = checkNumber('writeEveryMs', options.writeEveryMs ?? 1_000, 0);
-  const pageSize = checkInteger('pageSize', options.pageSize ?? 1_000, 1);
-  const latencyMs = checkNumber('latencyMs', options.latencyMs ?? 0, 0);
-  checkFunction('random', random);
+  return {
+    colos: Array.from({ length: colos }, () => new Colo(centre)),
+    counts: centre.counts,
+    truth: () => centre.truth(),
+  };
+}
+
+/** Where everything is written. */
+class Centre {
+  readonly counts: StaleKv['counts'] = { get: 0, put: 0, list: 0, delete: 0, refused: 0 };
+  readonly pageSize: number;
+  readonly #lagMs: number;
+  readonly #writeEveryMs: number;
+  readonly #latencyMs: number;
+  readonly #clock: Clock;
+  readonly #random: () => number;
   // A key that was deleted stays in it.
-  const keys = new Map<string, Change[]>();
-  let sorted: string[] = [];
-  const counts = { get: 0, put: 0, list: 0, delete: 0, refused: 0 };
+  readonly #keys = new Map<string, Change[]>();
+  #sorted: string[] = [];
 
-  const travel = (): Promise<void> => (latencyMs > 0 ? clock.sleep(random() * latencyMs) : Promise.resolve());
+  constructor(o: StaleKvOptions) {
+    this.#clock = o.clock ?? systemClock;
+    this.#random = o.random ?? Math.random;
+    this.#lagMs = checkNumber('lagMs', o.lagMs ?? 60_000, 0);
+    this.#writeEveryMs = checkNumber('writeEveryMs', o.writeEveryMs ?? 1_000, 0);
+    this.pageSize = checkInteger('pageSize', o.pageSize ?? 1_000, 1);
+    this.#latencyMs = checkNumber('latencyMs', o.latencyMs ?? 0, 0);
+    checkFunction('random', this.#random);
+  }
 
-  function change(key: string, value: string | null): void {
-    const changes = keys.get(key) ?? [];
+  /** One way of a call. */
+  async travel(): Promise<void> {
+    if (this.#latencyMs > 0) await this.#clock.sleep(this.#random() * this.#latencyMs);
+  }
+
+  /** @param value null: deletes */
+  change(key: string, value: string | null): void {
+    const changes = this.#keys.get(key) ?? [];
     const last = changes.at(-1);
-    const atMs = clock.now();
-    if (last !== undefined && atMs - last.atMs < writeEveryMs) {
-      counts.refused++;
+    const atMs = this.#clock.now();
+    if (last !== undefined && atMs - last.atMs < this.#writeEveryMs) {
+      this.counts.refused++;
       throw new Error(`KV ${value === null ? 'DELETE' : 'PUT'} failed: 429 Too Many Requests`);
     }
     // What nobody can be shown any more.
-    while (changes.length > 1 && (changes[1] as Change).atMs <= atMs - lagMs) changes.shift();
-    keys.set(key, [...changes, { atMs, value }]);
+    while (changes.length > 1 && (changes[1] as Change).atMs <= atMs - this.#lagMs) changes.shift();
+    this.#keys.set(key, [...changes, { atMs, value }]);
   }
 
-  // Where the keys begin that do not sort before this text.
-  function indexOf(text: string): number {
-    if (sorted.length !== keys.size) sorted = [...keys.keys()].sort();
-    let [low, high] = [0, sorted.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((sorted[middle] as string) < text) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  function show(kept: Map<string, Kept>, key: string): string | null {
-    const nowMs = clock.now();
-    const changes = keys.get(key) ?? [];
+  /** What a place is shown of a key, by what it kept. */
+  show(kept: Map<string, Kept>, key: string): string | null {
+    const nowMs = this.#clock.now();
     const before = kept.get(key);
     if (before !== undefined && nowMs < before.untilMs) return before.value;
-    const asOfMs = nowMs - random() * lagMs;
-    const value = changes.findLast(({ atMs }) => atMs <= asOfMs)?.value ?? null;
-    kept.set(key, { value, atMs: asOfMs, untilMs: nowMs + random() * (asOfMs + lagMs - nowMs) });
+    const asOfMs = nowMs - this.#random() * this.#lagMs;
+    const value = this.#keys.get(key)?.findLast(({ atMs }) => atMs <= asOfMs)?.value ?? null;
+    kept.set(key, { value, untilMs: nowMs + this.#random() * (asOfMs + this.#lagMs - nowMs) });
     return value;
   }
 
-  function colo(): KvNamespace {
-    const gets = new Map<string, Kept>();
-    const lists = new Map<string, Kept>();
-    return {
-      async get(key) {
-        counts.get++;
-        await travel();
-        const value = show(gets, key);
-        await travel();
-        return value;
-      },
-      async put(key, value) {
-        counts.put++;
-        await travel();
-        change(key, value);
-        await travel();
-      },
-      async delete(key) {
-        counts.delete++;
-        await travel();
-        change(key, null);
-        await travel();
-      },
-      async list({ prefix, cursor = '' }) {
-        counts.list++;
-        await travel();
-        const shown: string[] = [];
-        for (let i = indexOf(cursor > prefix ? cursor : prefix); shown.length <= pageSize; i++) {
-          const key = sorted[i];
-          if (!key?.startsWith(prefix)) break;
-          if (key !== cursor && show(lists, key) !== null) shown.push(key);
-        }
-        const page = shown.slice(0, pageSize);
-        await travel();
-        const more = shown.length > pageSize ? { cursor: page.at(-1) } : {};
-        return { keys: page.map((name) => ({ name })), ...more };
-      },
-    };
+  /** The keys that begin with the prefix and come after the cursor, deleted ones too, in order. */
+  *keysAfter(prefix: string, cursor: string): Iterable<string> {
+    if (this.#sorted.length !== this.#keys.size) this.#sorted = [...this.#keys.keys()].sort();
+    const sorted = this.#sorted;
+    const from = cursor > prefix ? cursor : prefix;
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((sorted[middle] as string) < from) low = middle + 1;
+      else high = middle;
+    }
+    for (let i = low; sorted[i]?.startsWith(prefix); i++) if (sorted[i] !== cursor) yield sorted[i] as string;
   }
 
-  return {
-    colos: Array.from({ length: colos }, colo),
-    counts,
-    truth: () =>
-      new Map(
-        [...keys].flatMap(([key, changes]) => {
-          const value = changes.at(-1)?.value ?? null;
-          return value === null ? [] : [[key, value] as const];
-        }),
-      ),
-  };
+  truth(): ReadonlyMap<string, string> {
+    const last = [...this.#keys].map(([key, changes]) => [key, changes.at(-1)?.value ?? null] as const);
+    return new Map(last.filter((entry): entry is [string, string] => entry[1] !== null));
+  }
+}
+
+class Colo implements KvNamespace {
+  readonly #centre: Centre;
+  readonly #gets = new Map<string, Kept>();
+  readonly #lists = new Map<string, Kept>();
+
+  constructor(centre: Centre) {
+    this.#centre = centre;
+  }
+
+  get(key: string): Promise<string | null> {
+    return this.#call('get', () => this.#centre.show(this.#gets, key));
+  }
+
+  put(key: string, value: string): Promise<void> {
+    return this.#call('put', () => this.#centre.change(key, value));
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#call('delete', () => this.#centre.change(key, null));
+  }
+
+  list({ prefix, cursor = '' }: Parameters<KvNamespace['list']>[0]): ReturnType<KvNamespace['list']> {
+    return this.#call('list', () => {
+      const keys: { name: string }[] = [];
+      for (const name of this.#centre.keysAfter(prefix, cursor)) {
+        if (this.#centre.show(this.#lists, name) === null) continue;
+        // One more than a page: then there is another one.
+        if (keys.length === this.#centre.pageSize) return { keys, cursor: keys.at(-1)?.name };
+        keys.push({ name });
+      }
+      return { keys };
+    });
+  }
+
+  async #call<R>(method: 'get' | 'put' | 'list' | 'delete', work: () => R): Promise<R> {
+    this.#centre.counts[method]++;
+    await this.#centre.travel();
+    const answer = work();
+    await this.#centre.travel();
+    return answer;
+  }
 }

@@ -15,6 +15,13 @@ function bench(pageSize?: number) {
   return { clock, kv, pageSize, store: workersKvLog(kv.colos[0] as KvNamespace), settle: () => clock.advance(LAG_MS) };
 }
 
+const withPut = (colo: KvNamespace, put: KvNamespace['put']): KvNamespace => ({
+  get: (key, type) => colo.get(key, type),
+  put,
+  delete: (key) => colo.delete(key),
+  list: (o) => colo.list(o),
+});
+
 describe('workersKvLog on a late namespace', () => {
   for (const { name, run } of appendStoreContract(() => bench())) test(name, run);
   for (const { name, run } of appendStoreContract(() => bench(90))) test(`${name}, in small pages`, run);
@@ -24,12 +31,9 @@ describe('workersKvLog on a late namespace', () => {
     await store.put('k', 'one');
     await expect(store.put('k', 'two')).rejects.toMatchObject({ definite: true });
     expect(kv.truth().get('k')).toBe('one');
-    const broken: KvNamespace = {
-      ...(kv.colos[0] as KvNamespace),
-      put: async () => {
-        throw new Error('KV PUT failed: 500 Internal Server Error');
-      },
-    };
+    const broken = withPut(kv.colos[0] as KvNamespace, async () => {
+      throw new Error('KV PUT failed: 500 Internal Server Error');
+    });
     await expect(workersKvLog(broken).put('k', 'two')).rejects.not.toHaveProperty('definite');
   });
 
@@ -38,13 +42,11 @@ describe('workersKvLog on a late namespace', () => {
     const colo = kv.colos[0] as KvNamespace;
     let puts = 0;
     // The reply to each first write is lost: the log writes the same again at once.
-    const store = workersKvLog({
-      ...colo,
-      put: async (key, value) => {
-        await colo.put(key, value);
-        if (++puts % 2 === 1) throw new Error('Network connection lost.');
-      },
+    const losing = withPut(colo, async (key, value) => {
+      await colo.put(key, value);
+      if (++puts % 2 === 1) throw new Error('Network connection lost.');
     });
+    const store = workersKvLog(losing);
     const log = tallyLog(store, clock);
     for (let i = 0; i < 5; i++) await drive(clock, log.append('log', { name: `${i}` }));
     expect(kv.counts.refused).toBeGreaterThan(5);

@@ -79,10 +79,10 @@ export async function compactOrDie(
   afterWrites: number,
   o: Partial<EventLogOptions<Tally, Named>> = {},
 ): Promise<boolean> {
-  const process = dying(store, afterWrites);
+  const dier = dying(store, afterWrites);
   let isOver = false;
   let problem: unknown;
-  tallyLog(process.store, clock, o)
+  tallyLog(dier.store, clock, o)
     .compact(key)
     .then(
       () => {
@@ -93,7 +93,7 @@ export async function compactOrDie(
         problem = error;
       },
     );
-  while (!isOver && !process.isDead()) await clock.advance(50);
-  if (problem !== undefined && !process.isDead()) throw problem;
-  return !process.isDead();
+  while (!isOver && !dier.isDead()) await clock.advance(50);
+  if (problem !== undefined && !dier.isDead()) throw problem;
+  return !dier.isDead();
 }
