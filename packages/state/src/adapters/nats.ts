@@ -43,8 +43,8 @@ export interface NatsStoreOptions {
  * - **Removal** leaves a mark without a value, which keeps late writes out. `kv.purgeDeletes()` takes old marks away.
  * - **Lists** are made by the server as far as the last slash of the prefix; each key found is then looked at once, marks
  *   included. **Watches** throw when the connection breaks, for the client passes over what was on its way then.
- * - The client sends nothing twice, and what it holds back while it has no connection does no harm when it comes late:
- *   it is written by revision too.
+ * - **A link that fails.** The client sends nothing twice, and drops what it could not send; a call waits then for its
+ *   time-out, of 5 s. A write that comes late, or twice, is one by revision too, and does no harm.
  *
  * @throws TypeError when `kv` lacks a method.
  * @example

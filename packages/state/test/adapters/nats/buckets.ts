@@ -1,3 +1,4 @@
+import type { VersionedStore } from '@chunks/state';
 import { type KV, Kvm, type KvOptions } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 
@@ -30,3 +31,25 @@ export class Buckets {
     await this.connection.close();
   }
 }
+
+const { signal } = new AbortController();
+
+/** A write that has to succeed. @returns its revision */
+export async function put(store: VersionedStore, key: string, value: string, expected?: string): Promise<string> {
+  const reply = await store.write(key, value, expected, { signal });
+  if ('conflict' in reply) throw new Error('conflict');
+  return reply.revision;
+}
+
+/** All keys with the prefix, sorted. */
+export async function listed(store: VersionedStore, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const key of store.list?.(prefix, { signal }) ?? []) keys.push(key);
+  return keys.sort();
+}
+
+/** A watch. */
+export const ticksOf = (store: VersionedStore, key: string, until: AbortSignal = signal): AsyncIterator<void> => {
+  if (store.watch === undefined) throw new Error('no watch');
+  return store.watch(key, { signal: until })[Symbol.asyncIterator]();
+};
