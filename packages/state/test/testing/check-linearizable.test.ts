@@ -60,7 +60,11 @@ describe('a register', () => {
     ['a read that goes back', [write('a', 1, 9), read('a', 2, 3), read('0', 4, 5)], 2],
     ['a lost update', [swap('0', 'a', true, 1, 4), swap('0', 'b', true, 2, 5)], 1],
     ['a value out of nowhere', [write('a', 1, 2), read('b', 1, 4)], 1],
-    ['a failed write that was done', [{ ...lost(write('a', 1, 2)), outcome: 'failed' }, read('a', 3, 4)], 1],
+    [
+      'a failed write that was done',
+      [{ ...lost(write('a', 1, 2)), outcome: 'failed' }, read('a', 3, 4), write('b', 5, 6)],
+      1,
+    ],
     ['an unknown write before its start', [read('a', 1, 2), lost(write('a', 3, 4))], 0],
     ['an unknown write done twice', [lost(write('a', 1, 2)), read('a', 3, 4), write('b', 5, 6), read('a', 7, 8)], 3],
     [
