@@ -5,6 +5,7 @@ import { createState } from '@chunks/state';
 import { durableObjectStore, type StateNamespace, type StateStub } from '@chunks/state/durable-object';
 import {
   faultyStore,
+  historyCases,
   STORE_FAULTS,
   type StoreFault,
   stateContract,
@@ -45,13 +46,20 @@ describe('durableObjectStore', () => {
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 });
 
+// Hanging calls cost real time here.
+const QUICK = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+
+describe('random histories, one call in five goes wrong', () => {
+  const o = { faults: QUICK, random: seededRandom(800) };
+  for (const { name, run } of historyCases(bench, o)) test(name, run);
+});
+
 describe('createState over objects that lose one call in three', () => {
-  const quick = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
   let seed = 400;
   const faulty = () => {
     const random = seededRandom(++seed);
     const next = (): StoreFault =>
-      random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as StoreFault) : 'none';
+      random() < 0.33 ? (QUICK[Math.floor(random() * QUICK.length)] as StoreFault) : 'none';
     const { open } = bench();
     return { open: () => faultyStore(open(), { next, lateMs: () => 20 }) };
   };

@@ -5,6 +5,7 @@ import { type R2StoreBucket, r2Store } from '@chunks/state/r2';
 import { s3Store } from '@chunks/state/s3';
 import {
   faultyStore,
+  historyCases,
   STORE_FAULTS,
   type StoreFault,
   stateContract,
@@ -30,13 +31,20 @@ describe('r2Store', () => {
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 });
 
+// Hanging calls cost real time here.
+const QUICK = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+
+describe('random histories, one call in five goes wrong', () => {
+  const o = { faults: QUICK, random: seededRandom(700) };
+  for (const { name, run } of historyCases(bench, o)) test(name, run);
+});
+
 describe('createState over a bucket that loses one call in three', () => {
-  const quick = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
   let seed = 300;
   const faulty = () => {
     const random = seededRandom(++seed);
     const next = (): StoreFault =>
-      random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as StoreFault) : 'none';
+      random() < 0.33 ? (QUICK[Math.floor(random() * QUICK.length)] as StoreFault) : 'none';
     const { open } = bench();
     return { open: () => faultyStore(open(), { next, lateMs: () => 20 }) };
   };

@@ -1,7 +1,13 @@
 import { countListeners, seededRandom } from '@chunks/base/testing';
 import { createState, type VersionedStore } from '@chunks/state';
 import { type S3Fetch, type S3StoreOptions, s3Store } from '@chunks/state/s3';
-import { conditionalPutFront, type FrontFault, stateContract, versionedStoreContract } from '@chunks/state/testing';
+import {
+  conditionalPutFront,
+  type FrontFault,
+  historyCases,
+  stateContract,
+  versionedStoreContract,
+} from '@chunks/state/testing';
 import { AwsClient } from 'aws4fetch';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { runs } from '../../../../.ci/testing/runs.ts';
@@ -18,6 +24,12 @@ const aws = (): AwsClient => new AwsClient({ accessKeyId: 'id', secretAccessKey:
 
 afterEach(() => vi.unstubAllGlobals());
 
+const signing = (front: S3Fetch): S3Fetch => {
+  vi.stubGlobal('fetch', front);
+  const client = aws();
+  return client.fetch.bind(client);
+};
+
 describe('s3Store', () => {
   const bench = () => {
     const front = conditionalPutFront();
@@ -29,9 +41,8 @@ describe('s3Store', () => {
 
 describe('s3Store over aws4fetch', () => {
   const bench = () => {
-    vi.stubGlobal('fetch', conditionalPutFront());
-    const client = aws();
-    return { open: () => s3Store({ url, fetch: client.fetch.bind(client) }) };
+    const fetch = signing(conditionalPutFront());
+    return { open: () => s3Store({ url, fetch }) };
   };
   for (const { name, run } of versionedStoreContract(bench, capabilities)) test(name, run);
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
@@ -62,6 +73,22 @@ describe('createState over a bucket that fails or lies to one request in three',
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 });
 
+describe.each<[name: string, client: (front: S3Fetch) => S3Fetch]>([
+  ['a plain fetch', (front) => front],
+  ['aws4fetch', signing],
+])('random histories, one request in five goes wrong, with %s', (_, client) => {
+  let seed = 500;
+  const faults: readonly FrontFault[] = ['unreachable', 'lost', 'unavailable', 'broken', 'conflict', 'precondition'];
+  const bench = () => {
+    const random = seededRandom(++seed);
+    const fault = () => (random() < 0.2 ? faults[Math.floor(random() * faults.length)] : undefined);
+    const fetch = client(conditionalPutFront({ fault }));
+    return { open: () => s3Store({ url, fetch }) };
+  };
+  // The two that refuse what would fit are heard as conflicts, like a resend.
+  for (const { name, run } of historyCases(bench, { random: seededRandom(seed), mayResend: true })) test(name, run);
+});
+
 /** A front on which every so manieth write goes wrong. */
 function lossy(fault: FrontFault, client: (front: S3Fetch) => S3Fetch = (front) => front): LossyLink {
   let every = Number.POSITIVE_INFINITY;
@@ -85,12 +112,6 @@ function lossy(fault: FrontFault, client: (front: S3Fetch) => S3Fetch = (front) 
     lost: () => lost,
   };
 }
-
-const signing = (front: S3Fetch): S3Fetch => {
-  vi.stubGlobal('fetch', front);
-  const client = aws();
-  return client.fetch.bind(client);
-};
 
 describe.each<[fault: FrontFault, name: string, client: (front: S3Fetch) => S3Fetch]>([
   ['lost', 'a plain fetch', (front) => front],
