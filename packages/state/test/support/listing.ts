@@ -17,10 +17,11 @@ export async function listsByPrefix(
     fc.asyncProperty(
       fc.uniqueArray(text, { maxLength: 25 }),
       fc.array(text, { minLength: 4, maxLength: 8 }),
-      async (keys, prefixes) => {
+      async (some, prefixes) => {
+        const keys = [...new Set(['😀', 'a😀', ...some])];
         const { store, end } = await empty();
         for (const key of keys) await store.write(key, '1', undefined, { signal });
-        for (const prefix of ['', ...prefixes]) {
+        for (const prefix of ['', '\ud83d', 'a\ud83d', ...prefixes]) {
           const listed: string[] = [];
           for await (const key of store.list?.(prefix, { signal }) ?? []) listed.push(key);
           expect(listed.sort()).toEqual(keys.filter((key) => key.startsWith(prefix)).sort());
