@@ -1,3 +1,4 @@
+import { lazily } from './lazy-property.ts';
 import type { Member } from './member.ts';
 import type { UpdateContext } from './types.ts';
 
@@ -10,22 +11,20 @@ export class Heard {
 
 /** The context of one call of one updater. */
 export function contextOf(member: Member, version: number, heard: Heard): UpdateContext<object> {
-  return {
+  const context = {
     attempt: member.attempts,
     version,
-    // Made when asked for: few updaters wait.
-    get signal() {
-      return member.signal;
-    },
-    replace(next) {
+    replace(next: object) {
       heard.replaced = true;
       heard.next = next;
     },
-    skip(result) {
+    skip<R>(result: R) {
       heard.skipped = true;
       return result;
     },
   };
+  // Few updaters wait.
+  return lazily(context, 'signal', () => member.signal);
 }
 
 // Compared by what it would be stored as; a result that cannot be stored is no state.

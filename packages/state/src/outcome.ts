@@ -1,21 +1,8 @@
 import { type Contents, versionOf } from './envelope.ts';
 import type { Folded } from './fold.ts';
 import type { Form } from './form.ts';
+import { lazily } from './lazy-property.ts';
 import type { Member } from './member.ts';
-
-// The copy is made when somebody looks: of a thousand updates in one commit few read the state they get.
-function withState(target: object, decode: () => object): object {
-  const keep = (value: unknown): unknown => {
-    Object.defineProperty(target, 'state', { value, writable: true, enumerable: true, configurable: true });
-    return value;
-  };
-  return Object.defineProperty(target, 'state', {
-    get: () => keep(decode()),
-    set: keep,
-    enumerable: true,
-    configurable: true,
-  });
-}
 
 /** Tells each caller what became of its update, now that the attempt holds. */
 export function settleAll(o: {
@@ -54,7 +41,8 @@ export function settleAll(o: {
             recovered: written && o.recovered,
             replayed: false,
           };
-    member.resolve(withState(value, () => form.decode(key, json)));
+    // Of a thousand updates in one commit few look at the state they get.
+    member.resolve(lazily(value, 'state', () => form.decode(key, json)));
   }
 }
 

@@ -2,6 +2,7 @@ import type { Clock } from '@chunks/base';
 import { absent, type Base, type Contents, unpack } from './envelope.ts';
 import { StoreRegressedError, UnsupportedError } from './errors.ts';
 import { LazyAbort } from './lazy-abort.ts';
+import { lazily } from './lazy-property.ts';
 import { untilAbort } from './reading.ts';
 import type { Revision, VersionedStore, WriteResult } from './store.ts';
 
@@ -139,11 +140,7 @@ export class StoreCalls {
       };
       try {
         // A signal costs more than all the rest of a call, and few stores look at it.
-        const o = {
-          get signal() {
-            return late.signal;
-          },
-        };
+        const o = lazily({}, 'signal', () => late.signal);
         ask(o).then((answer) => {
           cancel();
           resolve(answer);

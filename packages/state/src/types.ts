@@ -29,7 +29,8 @@ export interface UpdateContext<T> {
 /**
  * Changes the draft and returns whatever the caller wants to know. It may run several times, each time on a fresh
  * draft: it should do nothing but look at the draft and change it. If it returns a promise, the draft is its own until
- * that settles.
+ * that settles; one that does so without being an async function may be called twice in one attempt, for only then is it
+ * known that it must not share a draft.
  */
 export type Updater<T, R> = (draft: T, context: UpdateContext<T>) => R | PromiseLike<R>;
 
@@ -183,7 +184,8 @@ export interface State<T extends object> extends AsyncDisposable {
    * An abort before sending leaves at once with `signal.reason`; later, the true outcome decides.
    * @throws UPDATE_CONFLICT when others won `maxAttempts` times or `ifVersion` does not hold; UPDATE_TIMEOUT;
    * UPDATE_AMBIGUOUS; STORE_UNAVAILABLE; STORE_REGRESSED; CORRUPT_RECORD; INVALID_STATE; VALUE_TOO_LARGE; LOSSY_STATE;
-   * PENDING_FULL; STATE_CLOSED; TypeError when the updater returns a new state instead of changing the draft
+   * PENDING_FULL; STATE_CLOSED; TypeError when the updater returns a new state instead of changing the draft (which an
+   * empty object does not show: there it is taken for a result)
    * @example
    * const { version, result } = await state.update('batch-7', (draft) => {
    *   draft.done.push('video-1');

@@ -1,0 +1,35 @@
+type Lazy = Record<PropertyKey, unknown> & { [MAKE]: () => unknown };
+
+const MAKE = Symbol('make');
+
+// Shared by all: with accessors of its own each object would get a hidden class of its own, which holds on to all that
+// its closures see until the next full garbage collection.
+function accessorOf(name: string): PropertyDescriptor {
+  const keep = (target: object, value: unknown): void => {
+    Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
+  };
+  return {
+    get(this: Lazy) {
+      const value = this[MAKE]();
+      keep(this, value);
+      return value;
+    },
+    set(value: unknown) {
+      keep(this, value);
+    },
+    enumerable: true,
+    configurable: true,
+  };
+}
+
+const accessors = { signal: accessorOf('signal'), state: accessorOf('state') };
+
+/** Gives the object a property of its own that is made when somebody looks: most never do. */
+export function lazily<T extends object, N extends keyof typeof accessors, V>(
+  target: T,
+  name: N,
+  make: () => V,
+): T & Record<N, V> {
+  Object.defineProperty(target, MAKE, { value: make });
+  return Object.defineProperty(target, name, accessors[name]) as T & Record<N, V>;
+}
