@@ -57,6 +57,37 @@ test('calls that never settle are given up, and are unknown', async () => {
   for (const program of [registerHistory, counterHistory, bareHistory]) await ran(program, hangs);
 });
 
+test('updates of which nobody learns what became are unknown', async () => {
+  let lost = 0;
+  const blacksOut = (store: VersionedStore): Partial<VersionedStore> => {
+    let writes = 0;
+    let blind = 0;
+    return {
+      async write(...all) {
+        const reply = await store.write(...all);
+        if ('conflict' in reply || ++writes % 8 > 0) return reply;
+        lost++;
+        // Longer than an update is tried.
+        blind = 12;
+        throw new Error('written, and lost');
+      },
+      async read(...all) {
+        if (blind-- > 0) throw new Error('not reached');
+        return store.read(...all);
+      },
+    };
+  };
+  for (const program of [registerHistory, counterHistory]) await ran(program, blacksOut);
+  expect(lost).toBeGreaterThan(10);
+});
+
+test('a version that nobody has is told, though all counts are right', async () => {
+  const skips = (store: VersionedStore): Partial<VersionedStore> => ({
+    write: (key, value, ...rest) => store.write(key, value.replace('"version":20,', '"version":21,'), ...rest),
+  });
+  await expect(ran(counterHistory, skips)).rejects.toThrow('nobody has version 21 index 0, and only 0 are unknown');
+});
+
 test('an error that no store may cause is no outcome, and what nobody wrote has no place', async () => {
   let reads = 0;
   const corrupt = (store: VersionedStore): Partial<VersionedStore> => ({
