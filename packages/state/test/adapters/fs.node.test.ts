@@ -105,7 +105,7 @@ describe('the directory', () => {
     writeFileSync(join(directory(), 'keys', '.DS_Store'), '');
     writeFileSync(join(directory(), 'keys', 'key', '.DS_Store'), '');
     expect(await store.read('key', { signal })).toEqual({ value: '1', revision });
-    expect(await Array.fromAsync(store.list?.('', { signal }) ?? [])).toEqual(['key']);
+    for await (const key of store.list?.('', { signal }) ?? []) expect(key).toBe('key');
     // A backup laid over the directory: two records, and nobody can say which.
     mkdirSync(join(directory(), 'keys', 'key', `1-${'0'.repeat(24)}`));
     await expect(store.read('key', { signal })).rejects.toThrow('must hold one revision, but holds .DS_Store, 1-0000');
@@ -141,8 +141,8 @@ describe('the directory', () => {
 
 describe('other processes', () => {
   // All of them in the soak; otherwise two: in memory every step is tried each time.
-  const STEPS = isSoak ? Array.from({ length: 20 }, (_, i) => [i, 'before'] as const) : [];
-  STEPS.push([6, 'before'], [7, 'after']);
+  const every = Array.from({ length: isSoak ? 20 : 0 }, (_, i) => [i, 'before'] as const);
+  const STEPS = [...every, [6, 'before'] as const, [7, 'after'] as const];
 
   test.each(['create', 'replace', 'remove'])(
     'killed at a step of the file system in %s: the record is the old one or the new one, and goes on',

@@ -111,7 +111,7 @@ export class MemoryDisk {
   }
 
   /** The paths of all files and folders. */
-  paths(folder = this.#root, above = ''): string[] {
+  paths(folder: Folder = this.#root, above = ''): string[] {
     return [...folder.names].flatMap(([name, inner]) => [
       `${above}/${name}`,
       ...(inner instanceof Folder ? this.paths(inner, `${above}/${name}`) : []),

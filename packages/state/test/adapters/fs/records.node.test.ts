@@ -141,7 +141,12 @@ async function checkEnd(play: Play, key: string, random: () => number): Promise<
   const reply = await ended(records.write(key, value, found?.revision, signal));
   expect(reply).toHaveProperty('revision');
   expect(await ended(records.read(key, signal))).toEqual({ value, ...reply });
-  expect(await ended(Array.fromAsync(records.list('', signal)))).toEqual([key]);
+  const keys: string[] = [];
+  const listing = (async () => {
+    for await (const one of records.list('', signal)) keys.push(one);
+  })();
+  await ended(listing);
+  expect(keys).toEqual([key]);
   const [start, end] = [1_000_000, 1_000_001];
   play.history.push({ input: { type: 'read' }, outcome: 'done', output: found?.value ?? null, start, end });
   const order = checkLinearizable(play.history, registerModel<Value>(null));
