@@ -22,14 +22,12 @@ function accessorOf(name: string): PropertyDescriptor {
   };
 }
 
-const accessors = { signal: accessorOf('signal'), state: accessorOf('state') };
+type Name = 'signal' | 'state';
+
+const accessors: Record<Name, PropertyDescriptor> = { signal: accessorOf('signal'), state: accessorOf('state') };
 
 /** Gives the object a property of its own that is made when somebody looks: most never do. */
-export function lazily<T extends object, N extends keyof typeof accessors, V>(
-  target: T,
-  name: N,
-  make: () => V,
-): T & Record<N, V> {
+export function lazily<T extends object, N extends Name, V>(target: T, name: N, make: () => V): T & Record<N, V> {
   Object.defineProperty(target, MAKE, { value: make });
   return Object.defineProperty(target, name, accessors[name]) as T & Record<N, V>;
 }

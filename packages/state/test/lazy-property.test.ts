@@ -22,3 +22,13 @@ test('two kinds do not mix', () => {
   const state = lazily({}, 'state', () => 'a state');
   expect([signal, state]).toEqual([{ signal: 'a signal' }, { state: 'a state' }]);
 });
+
+test('accessors are shared: each object’s own would be kept alive by its hidden class', () => {
+  const getter = () =>
+    Object.getOwnPropertyDescriptor(
+      lazily({}, 'state', () => 1),
+      'state',
+    )?.get;
+  expect(getter()).toBeTypeOf('function');
+  expect(getter()).toBe(getter());
+});
