@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { checkOneOf, refuseType } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
-import { type Capable, type RedisClient, type Run, runnerOf } from './redis/client.ts';
+import { type Capable, isPlain, type RedisClient, type Run, runnerOf } from './redis/client.ts';
 import { keyOf, LIST, READ, REMOVE, textOf, WRITE } from './redis/scripts.ts';
 import { Subscription, ticksOf } from './redis/subscription.ts';
 
@@ -18,8 +18,8 @@ export interface RedisStoreOptions {
    */
   durable?: 'memory' | 'async' | 'sync' | undefined;
   /**
-   * A plain connection of either client: a copy of it hears of changes, as long as somebody watches. A cluster and a pool
-   * cannot watch without. @default the client itself, if it is a plain connection
+   * A plain connection of either client: a copy of it hears of changes, as long as somebody watches. A cluster, a pool and
+   * a sentinel cannot watch without. @default the client itself, if it is a plain connection
    */
   subscriber?: RedisClient | undefined;
 }
@@ -49,9 +49,7 @@ async function* list(run: Run, prefix: string, begin: string, signal: AbortSigna
 }
 
 const listenerOf = (client: Capable): Capable | undefined =>
-  typeof client.duplicate === 'function' && typeof client.subscribe === 'function' && client.slots === undefined
-    ? client
-    : undefined;
+  isPlain(client) && typeof client.duplicate === 'function' ? client : undefined;
 
 /**
  * Records in Redis 5 or later (or what speaks its language and runs its Lua scripts). Each read and each write is one
@@ -63,9 +61,11 @@ const listenerOf = (client: Capable): Capable | undefined =>
  * who has seen them gets STORE_REGRESSED. Set `maxmemory-policy noeviction`: an evicted record is gone.
  * Reads are refused by replicas, whatever the client is set to, so that none is stale.
  *
- * A client that sends again after a lost reply does no harm. In a cluster, and on a pool, there is no `watch` without a
- * `subscriber`; in a cluster there is no `list`. A watch on a link that died without a word waits until the client
- * notices (`keepAlive`, `pingInterval`). The client stays yours; `close` closes the connection opened for watches.
+ * A client that sends again after a lost reply does no harm. On a plain connection a server that refuses (READONLY, OOM,
+ * LOADING, …) is STORE_UNAVAILABLE in the end; elsewhere the update is UPDATE_AMBIGUOUS, for the client may have sent it
+ * before. A cluster, a pool or a sentinel needs a `subscriber` to watch; in a cluster there is no `list`. To list is to
+ * walk over all keys of the database. A watch on a link that died without a word waits until the client notices
+ * (`keepAlive`, `pingInterval`). The client stays yours; `close` closes the connection that was opened for watches.
  *
  * @throws TypeError when an option is of the wrong kind, or `subscriber` is no plain connection; RangeError when
  * `durable` is none of the three

@@ -1,7 +1,14 @@
 import { FaultProxy } from '@chunks/base/testing';
 import { createState, type VersionedStore } from '@chunks/state';
 import { type RedisClient, redisStore } from '@chunks/state/redis';
-import { type StoreAbilities, type StoreBench, stateContract, versionedStoreContract } from '@chunks/state/testing';
+import {
+  historyCases,
+  STORE_FAULTS,
+  type StoreAbilities,
+  type StoreBench,
+  stateContract,
+  versionedStoreContract,
+} from '@chunks/state/testing';
 import { Redis } from 'ioredis';
 import { createClient, createClientPool } from 'redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -90,6 +97,27 @@ describeWith('redis', 'createState over redisStore keeps its contract', () => {
       ABILITIES,
     );
     for (const { name, run } of cases) it.concurrent(name, run);
+  });
+});
+
+describeWith('redis', 'histories of redisStore have an order', () => {
+  const operations = isSoak ? 2_000 : 200;
+  describe.each(both)('with %s, when every 7th reply is lost', (_, open) => {
+    let proxy: FaultProxy;
+    beforeAll(async () => {
+      proxy = await FaultProxy.before(PORT);
+      // It stands once in each read and each write.
+      proxy.cutEvery(7, 'reply', "'HMGET'");
+    });
+    afterAll(() => proxy.close());
+    const bench = benchOn(() => proxy.port, open);
+    for (const { name, run } of historyCases(bench, { mayResend: true, operations })) it.concurrent(name, run);
+    it('and replies were lost', () => expect(proxy.cuts).toBeGreaterThan(20));
+  });
+  describe('when calls fare in every way that calls can', () => {
+    const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+    const bench = benchOn(() => PORT, openIoredis);
+    for (const { name, run } of historyCases(bench, { faults, operations })) it.concurrent(name, run);
   });
 });
 

@@ -29,6 +29,10 @@ export interface Capable {
 
 export const isIoredis = (client: Capable): boolean => typeof client.call === 'function';
 
+/** Whether it is one connection, neither a cluster nor a pool nor what follows sentinels around. */
+export const isPlain = (client: Capable): boolean =>
+  isIoredis(client) ? client.slots === undefined : 'isPubSubActive' in client;
+
 // Refusals, also in the words of servers before 7, and calls that never left.
 const NOTHING_WRITTEN =
   /(?:^|: -)(?:ASK|BUSY|CLUSTERDOWN|CROSSSLOT|LOADING|MASTERDOWN|MISCONF|MOVED|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|TRYAGAIN|WRONGTYPE) |^ERR (?:ACL|The user) |^The (?:client is|command was) |^Stream isn't writeable/;
@@ -36,7 +40,7 @@ const NOTHING_WRITTEN =
 /** Runs one script on one key. */
 export type Run = (script: string, key: string, args: string[], signal: AbortSignal) => Promise<unknown>;
 
-/** @returns eval of either kind of client; its errors tell when surely nothing was written */
+/** @returns eval of either kind of client; its errors tell when surely nothing was written, on a plain connection */
 export function runnerOf(client: RedisClient): Run {
   const capable = client as Capable;
   const ofIoredis = isIoredis(capable);
@@ -50,9 +54,9 @@ export function runnerOf(client: RedisClient): Run {
     try {
       return await send(script, key, args, signal);
     } catch (error) {
-      // ioredis sends again after a lost reply: the second copy may be refused for what the first one has done. On one
-      // and the same stream it was sent once. A cluster has none.
-      const isOnce = !ofIoredis || (stream !== undefined && stream === capable.stream);
+      // What was sent again after a lost reply may be refused although the first copy was carried out. ioredis sends again
+      // on its next stream, node-redis never, and clusters and sentinels of either when they like.
+      const isOnce = isPlain(capable) && (!ofIoredis || (stream !== undefined && stream === capable.stream));
       const isRefused = isOnce && error instanceof Error && NOTHING_WRITTEN.test(error.message);
       throw isRefused ? Object.assign(error, { definite: true }) : error;
     }

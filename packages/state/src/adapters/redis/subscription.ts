@@ -4,25 +4,36 @@ import { type Capable, isIoredis } from './client.ts';
 
 const ignore = (): void => undefined;
 
+interface Channel {
+  readonly ticks: Set<() => void>;
+  /** What was last asked of the connection: node-redis forgets a channel that is taken up again while it is given up. */
+  turn: Promise<unknown>;
+}
+
 /**
- * A connection that hears of changes, from the first watch to the last one, or until it breaks. It never reconnects by
- * itself: nobody would know what was missed.
+ * A connection that hears of changes, from the first watch to the last one, or until it breaks. Then it is over, and
+ * does not come back: nobody would know what was missed.
  */
 export class Subscription {
   readonly #connection: Capable;
   readonly #connected: Promise<unknown> | undefined;
   readonly #over: AbortController = new AbortController();
-  readonly #ticks: Map<string, Set<() => void>> = new Map();
+  readonly #channels: Map<string, Channel> = new Map();
+  #watches = 0;
 
   /** @param client of which a copy is made */
   constructor(client: Capable) {
-    const copy = client.duplicate?.({ enableOfflineQueue: true, retryStrategy: () => null }) ?? client;
+    const copy = client.duplicate?.({ enableOfflineQueue: true }) ?? client;
     this.#connection = copy;
     // Never taken off: an error event without a listener ends the process.
     for (const event of ['error', 'close', 'end']) {
-      copy.on?.(event, (reason) => this.end(reason ?? new Error('the subscription broke')));
+      copy.on?.(event, (reason) => {
+        this.end(reason ?? new Error('the subscription broke'));
+        // Else it would try to connect for ever.
+        this.#hangUp();
+      });
     }
-    if (isIoredis(copy)) copy.on?.('message', (channel) => this.#tell(channel as string));
+    if (isIoredis(copy)) copy.on?.('message', (name) => this.#hear(undefined, name as string));
     else this.#connected = copy.connect?.();
     // Who waits for it hears of it by `over`.
     this.#connected?.catch(ignore);
@@ -33,34 +44,50 @@ export class Subscription {
     return this.#over.signal;
   }
 
-  /** Resolves once every later change is told. */
-  async listen(channel: string, tick: () => void): Promise<void> {
-    const ticks = this.#ticks.get(channel) ?? new Set();
-    this.#ticks.set(channel, ticks.add(tick));
-    await this.#connected;
-    const own = isIoredis(this.#connection) ? [] : ([(_: string, name: string) => this.#tell(name)] as const);
-    await this.#connection.subscribe?.(channel, ...own);
+  /** Resolves once every later change is told, if it has not been left by then. */
+  listen(name: string, tick: () => void): Promise<unknown> {
+    const channel = this.#channels.get(name) ?? { ticks: new Set(), turn: Promise.resolve(this.#connected) };
+    this.#channels.set(name, channel);
+    channel.ticks.add(tick);
+    this.#watches++;
+    const own = isIoredis(this.#connection) ? [] : ([this.#hear] as const);
+    return inTurn(channel, () => channel.ticks.has(tick) && this.#connection.subscribe?.(name, ...own));
   }
 
-  leave(channel: string, tick: () => void): void {
-    const ticks = this.#ticks.get(channel);
-    ticks?.delete(tick);
-    if (ticks === undefined || ticks.size > 0) return;
-    this.#ticks.delete(channel);
-    if (this.#ticks.size === 0) this.end(new Error('nobody watches any more'));
-    else this.#connection.unsubscribe?.(channel).catch(ignore);
+  leave(name: string, tick: () => void): void {
+    const channel = this.#channels.get(name);
+    if (!channel?.ticks.delete(tick)) return;
+    if (--this.#watches === 0) return void this.end(new Error('nobody watches any more'));
+    const isLeft = (): boolean => channel.ticks.size === 0;
+    const unlisten = async (): Promise<void> => {
+      if (isLeft()) await this.#connection.unsubscribe?.(name);
+      if (isLeft()) this.#channels.delete(name);
+    };
+    if (isLeft()) inTurn(channel, unlisten).catch(ignore);
   }
 
   end(reason: unknown): void {
     if (this.over.aborted) return;
     this.#over.abort(reason);
+    // node-redis goes on if it is told to stop while it connects.
+    if (this.#connected === undefined) this.#hangUp();
+    else this.#connected.then(() => this.#hangUp(), ignore);
+  }
+
+  #hangUp(): void {
     if (isIoredis(this.#connection)) this.#connection.disconnect?.();
     else if (this.#connection.isOpen) this.#connection.destroy?.();
   }
 
-  #tell(channel: string): void {
-    for (const tick of this.#ticks.get(channel) ?? []) tick();
-  }
+  readonly #hear = (_: unknown, name: string): void => {
+    for (const tick of this.#channels.get(name)?.ticks ?? []) tick();
+  };
+}
+
+function inTurn(channel: Channel, task: () => unknown): Promise<unknown> {
+  const done = channel.turn.then(task);
+  channel.turn = done.catch(ignore);
+  return done;
 }
 
 /** Ticks when it listens, and after each change. Throws when the subscription is over. @param open one that is not */

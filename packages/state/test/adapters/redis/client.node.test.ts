@@ -3,8 +3,8 @@ import path from 'node:path';
 import { FaultProxy } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { type RedisClient, redisStore } from '@chunks/state/redis';
-import { Redis } from 'ioredis';
-import { createClient } from 'redis';
+import { Cluster, Redis } from 'ioredis';
+import { createClient, createClientPool, createCluster, createSentinel } from 'redis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { OwnServer } from '../../../../../.ci/testing/own-server.ts';
 import { describeWith } from '../../../../../.ci/testing/with-service.ts';
@@ -210,4 +210,26 @@ describe('an error that ends with another connection than the one it was sent on
     const error = await store.write('key', '1', undefined, { signal }).catch((reason: unknown) => reason);
     expect((error as { definite?: boolean }).definite).toBe(definite);
   });
+
+  it.each([
+    ['a connection of node-redis, which never sends again', { isPubSubActive: false }, true],
+    ['a sentinel, which does', {}, undefined],
+  ])('%s', async (_, more, definite) => {
+    const client = { ...more, eval: () => Promise.reject(new Error('READONLY You are late')) } as RedisClient;
+    const error = await redisStore(client)
+      .write('key', '1', undefined, { signal })
+      .catch((reason: unknown) => reason);
+    expect((error as { definite?: boolean }).definite).toBe(definite);
+  });
+});
+
+it.each([
+  ['a connection of ioredis', new Redis({ lazyConnect: true }), true, true],
+  ['a connection of node-redis', createClient(), true, true],
+  ['a pool', createClientPool(), false, true],
+  ['a sentinel', createSentinel({ name: 'x', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] }), false, true],
+  ['a cluster of ioredis', new Cluster([], { lazyConnect: true }), false, false],
+  ['a cluster of node-redis', createCluster({ rootNodes: [] }), false, false],
+])('what %s can', (_, client, watch, list) => {
+  expect(redisStore(client as RedisClient).capabilities).toMatchObject({ watch, list });
 });
