@@ -93,8 +93,9 @@ function proofs(name: string, call: S3Call, change: Change): { writes(): Promise
  * one of `._-` takes three. An answer that is no success says nothing about what an earlier copy of the request did, so
  * the outcome counts as unknown, and `createState` finds it out. A conflict does not say what stands there, so a process
  * that lost needs two round trips where the one that won needs one: with several that write one key without a pause, give
- * `maxAttempts`. Needs GetObject, PutObject, ListBucket (also to tell a
- * missing object from a forbidden one), and DeleteObject for removal.
+ * `maxAttempts`.
+ *
+ * Needs GetObject, PutObject, ListBucket (also to tell a missing object from a forbidden one), and DeleteObject for removal.
  *
  * @throws TypeError | RangeError when `url` is no http URL, `fetch` no function or `prefix` not plain.
  * @example

@@ -371,6 +371,20 @@ describe('objects', () => {
   });
 });
 
+test('records are listed, and what is left of deleted ones is purged', async () => {
+  const rig = new Rig();
+  const store = rig.open();
+  const state = createState({ store, initial: () => ({ n: 0 }) });
+  for (const key of ['a/1', 'a/2', 'b/1']) await state.update(key, (draft) => ++draft.n);
+  await state.delete('a/1');
+  const keys: string[] = [];
+  for await (const key of state.list('a/')) keys.push(key);
+  expect(keys).toEqual(['a/2']);
+  expect((await listed(store)).sort()).toEqual(['a/1', 'a/2', 'b/1']);
+  expect(await state.purge('', { olderThanMs: 0 })).toBe(1);
+  expect((await listed(store)).sort()).toEqual(['a/2', 'b/1']);
+});
+
 test('a longer prefix leaves less for the key', () => {
   const bytes = (prefix?: string) => s3Store({ url, prefix }).capabilities.maxKeyBytes;
   expect([bytes(), bytes(''), bytes('p'.repeat(200))]).toEqual([337, 339, 273]);
