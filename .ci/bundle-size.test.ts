@@ -52,6 +52,7 @@ test.each([
   },
   { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_500, unused: /http\/|lane|fold|locks/ },
   { imports: "{ natsStore } from '@chunks/state/nats'", limit: 3_500, unused: /http\/|lane|fold|locks/ },
+  { imports: "{ postgresStore } from '@chunks/state/postgres'", limit: 3_400, unused: /http\/|lane|fold|locks/ },
   { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 1_500, unused: /http\/|lane|fold/ },
   // Two or three requests that prove that the bucket heeds conditions are in it.
   { imports: "{ s3Store } from '@chunks/state/s3'", limit: 2_200, unused: /http\/|lane|fold|locks/ },
