@@ -1,6 +1,7 @@
 import { defineConfig } from 'tsup';
 
-// Types of the base are inlined because its manifest has a top-level `types`: the bundler looks there, not in `exports`.
+// Types of the base are inlined because its manifest has a top-level `types`: the bundler looks there, not in `exports`,
+// and for `@chunks/base/testing` in a manifest of that folder.
 // TypeScript obeys reference lines only above everything else, and bundling moves those of the entries down.
 const REFERENCE = '/// <reference lib="esnext.disposable" preserve="true" />';
 
