@@ -1,4 +1,4 @@
-import { type Clock, exponentialBackoff } from '@chunks/base';
+import { type Backoff, type Clock, exponentialBackoff } from '@chunks/base';
 import { isStateError, StoreUnavailableError, UpdateAmbiguousError } from '../errors.ts';
 import type { AppendStore } from './append-store.ts';
 
@@ -9,7 +9,7 @@ const TIMEOUT_MS = 30_000;
 const WIDTH = 32;
 
 /** Waits between two calls for the same thing. Nobody contends for it: no jitter. */
-export const patience = exponentialBackoff({ baseMs: 100, maxMs: 5_000, jitter: 'none' });
+export const patience: Backoff = exponentialBackoff({ baseMs: 100, maxMs: 5_000, jitter: 'none' });
 
 /** Work on all items, a limited number at once; the results in the order of the items. The first failure ends it. */
 export async function onEach<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

@@ -133,6 +133,47 @@ describe('two compactors at once', () => {
       expect([...kv.truth().keys()].filter((key) => key.includes('/e/'))).toEqual([]);
     }
   });
+
+  test('that fold and delete as often as they can lose nothing for those who see late', async () => {
+    for (let seed = 0; seed < 25; seed++) {
+      const { clock, stores, check } = await aged(seed, 6);
+      for (let round = 0; round < 6; round++) {
+        await drive(clock, tallyLog(stores[round % 2] as AppendStore, clock).compact('log'));
+        await clock.advance(seed * 500);
+        await check();
+      }
+    }
+  });
+
+  test('that each missed what the other folded delete nothing before a third has both', async () => {
+    const clock = new VirtualClock();
+    const store = memoryAppendStore();
+    const o = { graceMs: 1_000 };
+    const log = tallyLog(store, clock, o);
+    const [a, b] = [await log.append('log', { name: 'a' }), await log.append('log', { name: 'b' })];
+    await clock.advance(1_000);
+    // What each is shown: all but one event, and no snapshot of the other.
+    const without = (...ends: readonly string[]): AppendStore => ({
+      ...store,
+      list: async (prefix, cursor) => {
+        const page = await store.list(prefix, cursor);
+        return { ...page, keys: page.keys.filter((key) => !ends.some((end) => key.includes(end))) };
+      },
+    });
+    const first = tallyLog(without(b.id), clock, o);
+    expect(await first.compact('log')).toEqual({ folded: 1, removed: 0 });
+    const other = [...store.records.keys()].filter((key) => key.startsWith('log/s/')).map((key) => key.slice(6));
+    expect(await tallyLog(without(a.id, ...other), clock, o).compact('log')).toEqual({ folded: 1, removed: 0 });
+    for (let round = 0; round < 4; round++) {
+      await clock.advance(1_000);
+      // One that only sees the events of its own does not delete them.
+      const { removed } = await first.compact('log').catch(() => ({ removed: 0 }));
+      expect(round > 0 || removed === 0).toBe(true);
+      await log.compact('log');
+      expect(await log.read('log', { timeoutMs: 10 })).toEqual({ state: { times: { a: 1, b: 1 } }, events: 2 });
+    }
+    expect([...store.records.keys()].filter((key) => key.startsWith('log/e/'))).toEqual([]);
+  });
 });
 
 describe('what one compaction does', () => {

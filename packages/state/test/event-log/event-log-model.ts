@@ -26,14 +26,29 @@ const dieAfter = fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.integer({ mi
 // A caller without a reply asks again, perhaps elsewhere.
 const againMs = fc.array(fc.nat({ max: 200_000 }), { maxLength: 2 });
 
-export const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('append' as const), colo, againMs, waitMs }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('read' as const), colo, waitMs }) },
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('compact' as const), colo, dieAfter, waitMs }) },
-  ),
-  { minLength: 10, maxLength: 60 },
-);
+const append = fc.record({ do: fc.constant('append' as const), colo, againMs, waitMs });
+const read = fc.record({ do: fc.constant('read' as const), colo, waitMs });
+const compact = fc.record({ do: fc.constant('compact' as const), colo, dieAfter, waitMs });
+
+// The dangerous moments: events old enough, compactions one upon the other, and somebody who reads right after.
+const shortMs = fc.nat({ max: 20_000 });
+const brisk = <S extends Step>(step: fc.Arbitrary<S>): fc.Arbitrary<Step> =>
+  fc.tuple(step, shortMs).map(([one, ms]) => ({ ...one, waitMs: ms }));
+const rush: fc.Arbitrary<Step[]> = fc
+  .tuple(fc.array(append, { minLength: 1, maxLength: 3 }), fc.array(brisk(fc.oneof(compact, read)), { maxLength: 8 }))
+  .map(([appends, rest]) => [...appends, { do: 'read', colo: 0, waitMs: 110_000 }, ...rest]);
+
+export const steps: fc.Arbitrary<Step[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 4, arbitrary: append.map((step): Step[] => [step]) },
+      { weight: 2, arbitrary: read.map((step): Step[] => [step]) },
+      { weight: 4, arbitrary: compact.map((step): Step[] => [step]) },
+      { weight: 2, arbitrary: rush },
+    ),
+    { minLength: 5, maxLength: 30 },
+  )
+  .map((parts) => parts.flat());
 
 const skewed = (clock: Clock, skewMs: number): Clock => ({
   now: () => clock.now() + skewMs,

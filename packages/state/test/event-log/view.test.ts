@@ -28,17 +28,22 @@ interface Plan {
   readonly gone?: Readonly<Record<string, number>>;
   readonly supersedes?: readonly string[];
   readonly atMs?: number;
+  /** Whole positions. */
+  readonly also?: readonly string[];
 }
 
 const nameOf = (name: string): string => positionAt(NOW_MS - 5_000, name);
 
-function snapshot(name: string, { holds, gone = {}, supersedes = [], atMs = NOW_MS - 5_000 }: Plan): void {
+function snapshot(name: string, { holds, gone = {}, supersedes = [], atMs = NOW_MS - 5_000, also = [] }: Plan): void {
   const made: Snapshot = {
     name: nameOf(name),
     atMs,
     count: holds.length,
     forgot: '',
-    folded: new Map(holds.map((one) => [p(one), { id: undefined, goneMs: gone[one] ?? 0 }])),
+    folded: new Map([
+      ...holds.map((one) => [p(one), { id: undefined, goneMs: gone[one] ?? 0 }] as const),
+      ...also.map((position) => [position, { id: undefined, goneMs: 0 }] as const),
+    ]),
     supersedes: new Map(supersedes.map((one) => [nameOf(one), 0])),
     state: { seen: holds },
   };
@@ -175,6 +180,12 @@ describe('look', () => {
     expect((await see({ compacts: true }))?.events.map(({ position }) => position)).toEqual([old]);
     expect((await see())?.events.length).toBe(2);
     expect((await see({ compacts: true }))?.positions.size).toBe(2);
+    // By a compactor whose clock is ahead.
+    snapshot('R', { holds: ['a', 'b', 'c'] });
+    snapshot('S', { holds: [], also: [young] });
+    const view = await see({ compacts: true });
+    expect([...(view?.owed ?? [])]).toEqual([young]);
+    expect(view?.events.map(({ position }) => position)).toEqual([old, young]);
   });
 
   test('marks say since when a snapshot has been seen', async () => {

@@ -33,7 +33,7 @@ export function faultsOf(state: Tally, appended: Iterable<string>): { lost: stri
   };
 }
 
-export const faultless = { lost: [], doubled: [] };
+export const faultless: ReturnType<typeof faultsOf> = { lost: [], doubled: [] };
 
 /** Moves a virtual clock on until the promise settles. */
 export async function drive<T>(clock: VirtualClock, promise: Promise<T>, stepMs = 50): Promise<T> {
