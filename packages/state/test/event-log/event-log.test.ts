@@ -33,7 +33,7 @@ test('random programs of appends, reads, compactions and crashes at several plac
     fc.asyncProperty(steps, fc.nat(), async (program, seed) => {
       expect(await play(program, seed)).toEqual([]);
     }),
-    { numRuns: runs(50) },
+    { numRuns: runs(150) },
   );
 });
 
