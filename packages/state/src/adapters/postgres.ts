@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type Clock, checkText, onAbort, refuseRange, refuseType, systemClock } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
-import { Ticks, watchingOn } from './postgres/listening.ts';
+import { Ticks, type Watching, watchingOn } from './postgres/listening.ts';
 import {
   codeOf,
   definite,
@@ -123,6 +123,44 @@ function makingTable(send: Send, make: string): Send {
   };
 }
 
+/** Keys in their order, page by page. */
+async function* list(run: Send, text: string, prefix: string, signal: AbortSignal): AsyncGenerator<string, void> {
+  // Half a pair at the end is no sign of its own where the pair is whole.
+  let from = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
+  const end = from + LAST;
+  for (let isMore = true; isMore; ) {
+    signal.throwIfAborted();
+    const rows = await run(text, [from, end], signal);
+    for (const row of rows) {
+      const key = keyOf(row['key'] as string);
+      if (key.startsWith(prefix)) yield key;
+    }
+    isMore = rows.length === PAGE;
+    // Right after the last one.
+    from = `${rows.at(-1)?.['key']}\u0001`;
+  }
+}
+
+async function* watch(watching: Watching, key: string, signal: AbortSignal): AsyncGenerator<void, void> {
+  signal.throwIfAborted();
+  const ticks = new Ticks();
+  const leave = watching.join(columnOf(key), ticks);
+  const off = onAbort(signal, () => {
+    ticks.fail(signal.reason);
+    // Here and not only below: perhaps nobody asks for another tick.
+    leave();
+  });
+  try {
+    for (;;) {
+      await ticks.next();
+      yield;
+    }
+  } finally {
+    off();
+    leave();
+  }
+}
+
 /**
  * Records in a table of Postgres 12 or later, each call one statement in a transaction of its own: nothing is ever left
  * open, whatever isolation the connection has by default, and it works behind poolers that share connections between
@@ -168,43 +206,6 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       throw error;
     });
 
-  async function* list(prefix: string, { signal }: { signal: AbortSignal }): AsyncGenerator<string, void> {
-    // Half a pair at the end is no sign of its own where the pair is whole.
-    let from = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
-    const end = from + LAST;
-    for (let isMore = true; isMore; ) {
-      signal.throwIfAborted();
-      const rows = await run(sql.list, [from, end], signal);
-      for (const row of rows) {
-        const key = keyOf(row['key'] as string);
-        if (key.startsWith(prefix)) yield key;
-      }
-      isMore = rows.length === PAGE;
-      // Right after the last one.
-      from = `${rows.at(-1)?.['key']}\u0001`;
-    }
-  }
-
-  async function* watch(key: string, { signal }: { signal: AbortSignal }): AsyncGenerator<void, void> {
-    signal.throwIfAborted();
-    const ticks = new Ticks();
-    const leave = watching?.join(columnOf(key), ticks);
-    const off = onAbort(signal, () => {
-      ticks.fail(signal.reason);
-      // Here and not only below: perhaps nobody asks for another tick.
-      leave?.();
-    });
-    try {
-      for (;;) {
-        await ticks.next();
-        yield;
-      }
-    } finally {
-      off();
-      leave?.();
-    }
-  }
-
   return {
     name: 'postgres',
     capabilities: {
@@ -231,8 +232,8 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     async remove(key, expected, { signal }) {
       return (await change(sql.remove, [columnOf(key), expected], signal)).length > 0;
     },
-    list,
-    ...(watching && { watch }),
+    list: (prefix, { signal }) => list(run, sql.list, prefix, signal),
+    ...(watching && { watch: (key: string, { signal }: { signal: AbortSignal }) => watch(watching, key, signal) }),
     close: async () => watching?.close(),
   };
 }

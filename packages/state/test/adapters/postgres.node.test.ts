@@ -1,6 +1,13 @@
 import type { VersionedStore } from '@chunks/state';
 import { postgresStore } from '@chunks/state/postgres';
-import { type StoreAbilities, stateContract, versionedStoreContract } from '@chunks/state/testing';
+import {
+  historyCases,
+  STORE_FAULTS,
+  type StoreAbilities,
+  type StoreBench,
+  stateContract,
+  versionedStoreContract,
+} from '@chunks/state/testing';
 import { PGlite } from '@electric-sql/pglite';
 import fc from 'fast-check';
 import type pg from 'pg';
@@ -36,6 +43,14 @@ function contractsOn(open: Open, drop: (table: string) => Promise<unknown>, abil
   for (const { name, run } of stateContract(bench, abilities)) it.concurrent(name, run);
 }
 
+/** Random programs in which calls hang, get lost, come late and come twice. */
+function historiesOn(bench: () => StoreBench): void {
+  const faults = STORE_FAULTS.filter((fault) => fault !== 'none');
+  const o = { operations: runs(200), attemptTimeoutMs: 100 };
+  for (const { name, run } of historyCases(bench, o)) it.concurrent(name, run);
+  for (const { name, run } of historyCases(bench, { ...o, faults })) it.concurrent(`${name}, with faults`, run);
+}
+
 /** The same without waiting for the disk. */
 const quick =
   (open: Open, config: pg.PoolConfig = {}): Open =>
@@ -47,7 +62,10 @@ describeWith('postgres', 'postgresStore keeps the contracts', () => {
   afterAll(() => shared.end());
   const drop = (table: string): Promise<unknown> => shared.query(`DROP TABLE IF EXISTS ${table}`);
 
-  describe('on a pool', () => contractsOn(openPool, drop, ABILITIES));
+  describe('on a pool', () => {
+    contractsOn(openPool, drop, ABILITIES);
+    historiesOn(benchOn(openPool, drop));
+  });
   describe('on a pool of one connection, which cannot listen', () =>
     contractsOn(quick(openPool, { max: 1 }), drop, DEAF));
   describe('on a connection', () => contractsOn(quick(openClient), drop, DEAF));
@@ -68,11 +86,10 @@ describe('postgresStore keeps the contracts on PGlite', () => {
     client = await PGlite.create();
   });
   afterAll(() => client.close());
-  contractsOn(
-    () => ({ client, end: ignore }),
-    (table) => client.query(`DROP TABLE IF EXISTS ${table}`),
-    ABILITIES,
-  );
+  const open: Open = () => ({ client, end: ignore });
+  const drop = (table: string): Promise<unknown> => client.query(`DROP TABLE IF EXISTS ${table}`);
+  contractsOn(open, drop, ABILITIES);
+  historiesOn(benchOn(open, drop));
 });
 
 /** What a pool's connections are asked. */
@@ -271,6 +288,17 @@ describeWith('postgres', 'the table and the keys of postgresStore', () => {
       }),
       { numRuns: runs(40) },
     );
+  });
+
+  it('keys are told apart by their bytes, whatever the database takes for equal or ordered', async () => {
+    const [pool, table] = [poolOfTest({ max: 1 }), tableOfTest()];
+    await postgresStore(pool, { table }).read('a', { signal });
+    const { rows } = await pool.query(
+      `SELECT collname FROM pg_attribute JOIN pg_collation ON pg_collation.oid = attcollation
+      WHERE attrelid = $1::regclass AND attname = 'key'`,
+      [table],
+    );
+    expect(rows).toEqual([{ collname: 'C' }]);
   });
 
   it('every key that is not too long fits', async () => {

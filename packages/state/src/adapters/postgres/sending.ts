@@ -6,7 +6,7 @@ export interface PostgresClient {
 }
 
 /** A connection of a pool. */
-export interface Lent extends PostgresClient {
+interface Lent extends PostgresClient {
   /** @param destroy closes it instead of putting it back */
   release(destroy?: boolean): void;
   on(event: string, listener: (detail: unknown) => void): unknown;

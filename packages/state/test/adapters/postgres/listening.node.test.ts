@@ -66,9 +66,9 @@ describeWith('postgres', 'watches of postgresStore', () => {
     const store = postgresStore(poolOfTest({ max: 3, application_name }), { table: tableOfTest() });
     const { ticks, tick } = watching(store, 'a');
     await tick();
-    const next = ticks.next();
+    const closed = expect(ticks.next()).rejects.toThrow('the store was closed');
     await store.close?.();
-    await expect(next).rejects.toThrow('the store was closed');
+    await closed;
     await vi.waitFor(async () => expect(await count('listening')).toBe(0), PATIENCE);
     const again = watching(store, 'a');
     await again.tick();
@@ -170,9 +170,9 @@ describeWith('postgres', 'watches of postgresStore', () => {
       );
     const { ticks, tick } = watching(store, 'a');
     await tick();
-    const next = ticks.next();
+    const told = expect(ticks.next()).rejects.toThrow(/terminat|ended/);
     await breakIt();
-    await expect(next).rejects.toThrow(/terminat|ended/);
+    await told;
     const state = createState({ store, initial: () => ({ n: 0 }) });
     const other = createState({ store: postgresStore(admin, { table }), initial: () => ({ n: 0 }) });
     const seen: number[] = [];

@@ -25,9 +25,9 @@ async function toldOf(error: unknown): Promise<unknown> {
   return store.write('a', '1', undefined, { signal }).catch((told) => told);
 }
 
-describe('what an error says of a write', () => {
-  const failed = (code: string): Error => Object.assign(new Error('told by the server'), { code });
+const failed = (code: string | undefined): Error => Object.assign(new Error('told by the server'), { code });
 
+describe('what an error says of a write', () => {
   it.each([
     '0A000',
     '22P05',
@@ -57,6 +57,26 @@ describe('what an error says of a write', () => {
 
   it.each([undefined, 'text', new Error('Connection terminated unexpectedly')])('%s: nobody knows', async (error) => {
     expect(await toldOf(error)).toBe(error);
+  });
+});
+
+describe('a connection of a pool', () => {
+  /** Whether it was closed instead of put back, once. */
+  async function closedAfter(query: () => Promise<{ rows: unknown[] }>): Promise<unknown[]> {
+    const closed: unknown[] = [];
+    const lent = { query, on: ignore, off: ignore, release: (destroy?: boolean) => closed.push(destroy) };
+    const pool = { ...lent, totalCount: 0, connect: async () => lent };
+    await postgresStore(pool).read('a', { signal }).catch(ignore);
+    return closed;
+  }
+
+  it.each([undefined, '57P01', '57014', '08006', 'ECONNRESET', 'XX000'])('is not lent again after %s', async (code) => {
+    expect(await closedAfter(() => Promise.reject(failed(code)))).toEqual([true]);
+  });
+
+  it.each(['23514', '40001', '42501'])('is lent again after %s', async (code) => {
+    expect(await closedAfter(() => Promise.reject(failed(code)))).toEqual([false]);
+    expect(await closedAfter(async () => ({ rows: [] }))).toEqual([false]);
   });
 });
 
