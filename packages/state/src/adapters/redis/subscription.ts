@@ -8,6 +8,7 @@ interface Channel {
   readonly ticks: Set<() => void>;
   /** What was last asked of the connection: node-redis forgets a channel that is taken up again while it is given up. */
   turn: Promise<unknown>;
+  turns: number;
 }
 
 /**
@@ -44,26 +45,26 @@ export class Subscription {
     return this.#over.signal;
   }
 
-  /** Resolves once every later change is told, if it has not been left by then. */
+  /** Resolves once every later change is told. */
   listen(name: string, tick: () => void): Promise<unknown> {
-    const channel = this.#channels.get(name) ?? { ticks: new Set(), turn: Promise.resolve(this.#connected) };
+    const channel = this.#channels.get(name) ?? {
+      ticks: new Set(),
+      turn: Promise.resolve(this.#connected),
+      turns: 0,
+    };
     this.#channels.set(name, channel);
     channel.ticks.add(tick);
     this.#watches++;
     const own = isIoredis(this.#connection) ? [] : ([this.#hear] as const);
-    return inTurn(channel, () => channel.ticks.has(tick) && this.#connection.subscribe?.(name, ...own));
+    return this.#inTurn(name, channel, () => this.#connection.subscribe?.(name, ...own));
   }
 
   leave(name: string, tick: () => void): void {
     const channel = this.#channels.get(name);
     if (!channel?.ticks.delete(tick)) return;
     if (--this.#watches === 0) return void this.end(new Error('nobody watches any more'));
-    const isLeft = (): boolean => channel.ticks.size === 0;
-    const unlisten = async (): Promise<void> => {
-      if (isLeft()) await this.#connection.unsubscribe?.(name);
-      if (isLeft()) this.#channels.delete(name);
-    };
-    if (isLeft()) inTurn(channel, unlisten).catch(ignore);
+    if (channel.ticks.size > 0) return;
+    this.#inTurn(name, channel, () => this.#connection.unsubscribe?.(name)).catch(ignore);
   }
 
   end(reason: unknown): void {
@@ -74,6 +75,15 @@ export class Subscription {
     else this.#connected.then(() => this.#hangUp(), ignore);
   }
 
+  #inTurn(name: string, channel: Channel, task: () => unknown): Promise<unknown> {
+    channel.turns++;
+    const done = channel.turn.then(task);
+    channel.turn = done.catch(ignore).then(() => {
+      if (--channel.turns === 0 && channel.ticks.size === 0) this.#channels.delete(name);
+    });
+    return done;
+  }
+
   #hangUp(): void {
     if (isIoredis(this.#connection)) this.#connection.disconnect?.();
     else if (this.#connection.isOpen) this.#connection.destroy?.();
@@ -82,12 +92,6 @@ export class Subscription {
   readonly #hear = (_: unknown, name: string): void => {
     for (const tick of this.#channels.get(name)?.ticks ?? []) tick();
   };
-}
-
-function inTurn(channel: Channel, task: () => unknown): Promise<unknown> {
-  const done = channel.turn.then(task);
-  channel.turn = done.catch(ignore);
-  return done;
 }
 
 /** Ticks when it listens, and after each change. Throws when the subscription is over. @param open one that is not */

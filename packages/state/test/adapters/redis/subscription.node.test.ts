@@ -102,7 +102,10 @@ describeWith('redis', 'watches of redisStore', () => {
 
   it.each(both)('come and go, and those that are there hear of each change, with %s', async (_, open) => {
     const { store } = await connect(open);
-    const step = fc.record({ key: fc.constantFrom('a', 'b', 'c'), act: fc.constantFrom('watch', 'leave', 'write') });
+    const step = fc.record({
+      key: fc.constantFrom('a', 'b', 'c'),
+      act: fc.constantFrom('watch', 'leave', 'write', 'pass'),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const watches: (ReturnType<typeof watching> & { key: string; listens: Promise<unknown> })[] = [];
@@ -115,6 +118,8 @@ describeWith('redis', 'watches of redisStore', () => {
           } else if (act === 'leave') {
             const at = watches.findIndex((one) => one.key === key);
             for (const { leave } of at < 0 ? [] : watches.splice(at, 1)) leave.abort();
+          } else if (act === 'pass') {
+            await new Promise(setImmediate);
           } else {
             const there = watches.filter((one) => one.key === key);
             await Promise.all(there.map(({ listens }) => listens));
