@@ -9,7 +9,7 @@ export type PostgresClient = Parameters<typeof postgresStore>[0];
 export const CONNECTION = { host: '127.0.0.1', port: 5432, user: 'postgres', database: 'test' };
 export const ignore = (): void => undefined;
 export const newTable = (): string => `chunks_test_${crypto.randomUUID().replaceAll('-', '')}`;
-export const { signal } = new AbortController();
+export const signal: AbortSignal = new AbortController().signal;
 
 /** A client, and how it is let go of. */
 export interface Opened {
