@@ -53,7 +53,9 @@ test.each([
   { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_500, unused: /http\/|lane|fold|locks/ },
   { imports: "{ natsStore } from '@chunks/state/nats'", limit: 3_500, unused: /http\/|lane|fold|locks/ },
   { imports: "{ postgresStore } from '@chunks/state/postgres'", limit: 3_400, unused: /http\/|lane|fold|locks/ },
-  { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 1_500, unused: /http\/|lane|fold/ },
+  { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 2_000, unused: /http\/|lane|fold/ },
+  { imports: "{ fsStore } from '@chunks/state/fs'", limit: 3_500, unused: /http\/|lane|fold/ },
+  { imports: "{ denoKvStore } from '@chunks/state/deno-kv'", limit: 1_200, unused: /http\/|lane|fold|clock/ },
   // Two or three requests that prove that the bucket heeds conditions are in it.
   { imports: "{ s3Store } from '@chunks/state/s3'", limit: 2_200, unused: /http\/|lane|fold|locks/ },
   { imports: "{ r2Store } from '@chunks/state/r2'", limit: 1_200, unused: /http\/|lane|fold|locks|s3/ },

@@ -77,6 +77,27 @@ async function connect(path: string, busyTimeoutMs: number): Promise<Connection>
   }
 }
 
+type Use = <T>(work: (connection: Connection) => T) => Promise<T>;
+
+/** Page by page, as a statement that stays open would keep the log from being taken over into the file. */
+async function* listed(use: Use, prefix: string, signal: AbortSignal): AsyncGenerator<string> {
+  // A prefix may end in the middle of a letter, which is escaped only as long as its other half is missing.
+  const begin = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
+  for (let from = begin; ; ) {
+    signal.throwIfAborted();
+    const page = await use(({ list }) => list.all(from).map((row) => row['key'] as string));
+    for (const column of page) {
+      signal.throwIfAborted();
+      if (!column.startsWith(begin)) return;
+      const key = keyOf(column);
+      if (key.startsWith(prefix)) yield key;
+    }
+    if (page.length < LIST_PAGE) return;
+    // The very next text, in the order of UTF-8.
+    from = `${page.at(-1)}\0`;
+  }
+}
+
 /**
  * Records in a SQLite file through `node:sqlite`; several processes of one machine may share it. Opened on first
  * use. An acknowledged write is on disk (WAL, `synchronous = FULL`). The table is `chunks_state`. Where SQLite finds a
@@ -94,7 +115,7 @@ export function sqliteStore(path: string, options: SqliteStoreOptions = {}): Ver
   const clock = options.clock ?? systemClock;
   let opened: Promise<Connection> | undefined;
 
-  async function use<T>(work: (connection: Connection) => T): Promise<T> {
+  const use: Use = async (work) => {
     opened ??= connect(path, busyTimeoutMs);
     let connection: Connection;
     try {
@@ -109,7 +130,7 @@ export function sqliteStore(path: string, options: SqliteStoreOptions = {}): Ver
     } catch (error) {
       throw marked(error);
     }
-  }
+  };
 
   const lookUp = (connection: Connection, column: string): Row | undefined => {
     const row = connection.read.get(column);
@@ -132,27 +153,11 @@ export function sqliteStore(path: string, options: SqliteStoreOptions = {}): Ver
         return Number(changes) === 1 ? { revision } : { conflict: true, current: lookUp(connection, column) };
       }),
     remove: (key, expected) => use(({ remove }) => Number(remove.run(columnOf(key), expected).changes) === 1),
-    async *list(prefix, { signal }) {
-      // A prefix may end in the middle of a letter, which is escaped only as long as its other half is missing.
-      const begin = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
-      for (let from = begin; ; ) {
-        signal.throwIfAborted();
-        const page = await use(({ list }) => list.all(from).map((row) => row['key'] as string));
-        for (const column of page) {
-          signal.throwIfAborted();
-          if (!column.startsWith(begin)) return;
-          const key = keyOf(column);
-          if (key.startsWith(prefix)) yield key;
-        }
-        if (page.length < LIST_PAGE) return;
-        // The very next text, in the order of UTF-8.
-        from = `${page.at(-1)}\0`;
-      }
-    },
+    list: (prefix, { signal }) => listed(use, prefix, signal),
     async *watch(key, { signal }) {
       signal.throwIfAborted();
-      for (let last: string | undefined | null = null; ; ) {
-        const revision = (await use(({ look }) => look.get(columnOf(key))?.['revision'])) as string | undefined;
+      for (let last: unknown = null; ; ) {
+        const revision = await use(({ look }) => look.get(columnOf(key))?.['revision']);
         signal.throwIfAborted();
         if (revision === last) {
           await clock.sleep(watchEveryMs, signal);
