@@ -14,8 +14,9 @@ export interface LaneSettings {
   readonly clock: Clock;
   readonly random: () => number;
   readonly backoff: Backoff;
-  /** The round trip from which on waits are as configured. */
+  /** The round trip with which waits after conflicts are as configured. */
   readonly baseMs: number;
+  readonly maxMs: number;
   readonly spreadMs: number;
   readonly maxBatch: number;
   /** Unique to one write, and telling which instance made it. */
@@ -38,6 +39,12 @@ export class Counters implements StateStats {
   readonly latency: LogHistogram = new LogHistogram();
 }
 
+// So many conflicts in a row cost less than to leave the store idle.
+const AT_ONCE = 3;
+// Whoever has the newest record at hand needs one call where the others need two, and would win again and again: after so
+// many commits it reads like them.
+const IN_A_ROW = 8;
+
 /** One attempt, ready to be written. */
 interface Attempt {
   readonly base: Base;
@@ -56,6 +63,7 @@ export class Lane {
   readonly #key: string;
   readonly #settings: LaneSettings;
   readonly #ended: () => void;
+  #commits = 0;
   /** Failures since the last commit, for the backoff. */
   #failures = 0;
   /** Less than the store's declared limit once it has refused a value for its size. */
@@ -230,12 +238,13 @@ export class Lane {
         member.reject(new UpdateConflictError({ key: this.#key, attempts, lastVersion: found.version }));
       }
     }
-    // The first time at once: to wait for one who has just finished is to leave the store idle.
-    if (this.#failures++ > 0) await this.#pause(true);
-    return { base: found };
+    if (++this.#failures <= AT_ONCE) return { base: found };
+    await this.#pause(true);
+    // What was found before the wait has been overtaken.
+    return { base: undefined };
   }
 
-  #committed({ folded, next, sent }: Attempt, newest: Base, recovered: boolean): Base {
+  #committed({ folded, next, sent }: Attempt, newest: Base, recovered: boolean): Base | undefined {
     const { stats, calls, fold } = this.#settings;
     this.#failures = 0;
     stats.commits++;
@@ -243,7 +252,7 @@ export class Lane {
     if (recovered) stats.recovered++;
     calls.saw(this.#key, newest);
     settleAll({ folded, members: [...folded.turns.keys()], contents: next, wrote: true, recovered, form: fold.form });
-    return newest;
+    return ++this.#commits % IN_A_ROW === 0 ? undefined : newest;
   }
 
   /** Nothing was written, for want of the store. */
@@ -265,10 +274,11 @@ export class Lane {
     }
   }
 
-  /** @param scaled for conflicts: a wait longer than the store is busy only leaves it idle. */
-  async #pause(scaled: boolean): Promise<void> {
-    const { backoff, random, clock, calls, baseMs } = this.#settings;
-    const scale = scaled ? Math.min(1, (calls.roundTripMs ?? baseMs) / baseMs) : 1;
-    await clock.sleep(scale * backoff.delayMs(Math.max(1, this.#failures), random));
+  /** @param conflict then the waits go by the time that others take: longer ones leave the store idle. */
+  async #pause(conflict: boolean): Promise<void> {
+    const { backoff, random, clock, calls, baseMs, maxMs } = this.#settings;
+    const scale = conflict ? (calls.roundTripMs ?? baseMs) / baseMs : 1;
+    const delayMs = backoff.delayMs(Math.max(1, this.#failures - (conflict ? AT_ONCE : 0)), random);
+    await clock.sleep(Math.min(maxMs, scale * delayMs));
   }
 }

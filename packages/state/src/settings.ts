@@ -50,6 +50,7 @@ export function settingsOf<T extends object>(options: Options<T>): Settings {
     random: options.random ?? Math.random,
     backoff: exponentialBackoff({ baseMs, maxMs, jitter }),
     baseMs,
+    maxMs,
     spreadMs: checkNumber('retry.spreadMs', retry.spreadMs ?? 0, 0),
     maxBatch: checkInteger('coalesce.maxBatch', batching.maxBatch ?? 1_000, 1),
     maxPending: checkInteger('coalesce.maxPending', batching.maxPending ?? 100_000, 1),

@@ -120,8 +120,8 @@ export interface StateOptions<T extends object> {
   retry?:
     | {
         /**
-         * First wait after a failure, in ms, doubled each time. After a conflict, on a store that answers faster than
-         * this, all waits shrink in proportion. @default 2
+         * First wait after a failure of the store, in ms, doubled each time. After the third conflict in a row likewise,
+         * but in proportion to the time that the store takes for a call, which is then the first wait. @default 2
          */
         baseMs?: number | undefined;
         /** Longest wait in ms. @default 200 */
