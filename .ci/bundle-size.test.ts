@@ -50,7 +50,7 @@ test.each([
     limit: 11_600,
     unused: /http\/|range|bytes\.ts|emitter|sqlite/,
   },
-  { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_500, unused: /http\/|lane|fold|locks/ },
+  { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_600, unused: /http\/|lane|fold|locks/ },
   { imports: "{ natsStore } from '@chunks/state/nats'", limit: 3_500, unused: /http\/|lane|fold|locks/ },
   { imports: "{ postgresStore } from '@chunks/state/postgres'", limit: 3_400, unused: /http\/|lane|fold|locks/ },
   { imports: "{ sqliteStore } from '@chunks/state/sqlite'", limit: 2_000, unused: /http\/|lane|fold/ },
