@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-export type { Clock, Histogram, Jitter } from '@chunks/base';
+export type { Clock, Histogram, Jitter, MaybePromise } from '@chunks/base';
 export { createState } from './create-state.ts';
 export {
   CorruptRecordError,
