@@ -30,7 +30,7 @@ export interface DenoKvClient {
   watch(keys: readonly [DenoKvKey], options: { raw: true }): ReadableStream<unknown>;
 }
 
-/** How {@link denoKvStore} names its records. */
+// The first part of every key.
 const SPACE = 'chunks_state';
 // 65,536 bytes, and no more, of a Uint8Array, which is stored as it is; of a string, half as much where one letter is
 // beyond Latin-1.
@@ -51,10 +51,11 @@ const keyOf = (key: string): DenoKvKey => [SPACE, escaped(key)];
  * Records in Deno KV, under `['chunks_state', key]`, each the UTF-8 bytes of its JSON. Every write is one transaction
  * with one check; every read is strongly consistent. The caller opens and closes the database.
  *
- * - Deno Deploy and a `denokv` server: an acknowledged write is on the disk of the primary region, and `watch` sees
- *   every process. A local file, which is SQLite: a write survives the end of the process; `watch` sees this process.
+ * - On a local file, which is SQLite, several processes may write; `watch` sees the writes of its own process only. A
+ *   server (Deno Deploy, `denokv`) tells a `watch` of every process.
+ * - An acknowledged write survives the end of the process; whether also a power cut is for the database to say.
  * - A value may have 65,536 bytes, a key 1,016.
- * - The revision is Deno's versionstamp, which counts up over the whole database. Let no process run while a backup is
+ * - The revision is Deno's versionstamp, which counts up over the whole database and never stays the same. Let no process run while a backup is
  *   put in its place: it would count the same numbers again.
  *
  * @throws TypeError when `kv` has no `atomic`.

@@ -11,7 +11,7 @@ import { ticks } from './fs/ticks.ts';
 export interface FsStoreOptions {
   /**
    * Whether an acknowledged write is on the disk (`fsync` of the file and its folders), and survives a power cut.
-   * Without it, it survives the end of every process, `kill -9` included, and a write is many times as fast.
+   * Without it, it survives the end of every process, `kill -9` included, and waits for no disk.
    * @default true
    */
   sync?: boolean | undefined;

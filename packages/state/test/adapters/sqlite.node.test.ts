@@ -9,6 +9,7 @@ import { createState } from '@chunks/state';
 import { sqliteStore } from '@chunks/state/sqlite';
 import {
   faultyStore,
+  historyCases,
   STORE_FAULTS,
   type StoreFault,
   stateContract,
@@ -16,11 +17,13 @@ import {
   versionedStoreContract,
 } from '@chunks/state/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { listsByPrefix } from '../support/listing.ts';
+import { behindFaults, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
 import { recording } from '../support/stores.ts';
 
 // Other processes, real files, and a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: isSoak ? 600_000 : 60_000 });
 
 let folder = '';
 const signal = new AbortController().signal;
@@ -159,6 +162,21 @@ describe('createState over a SQLite file that loses one call in three', () => {
     return { open: () => faultyStore(sqliteStore(file()), { next, lateMs: () => 20 }) };
   };
   for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
+});
+
+describe('histories', () => {
+  const operations = isSoak ? 2_000 : 200;
+  for (const { name, run } of historyCases(bench, { operations })) test(name, run);
+  const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+  for (const { name, run } of historyCases(bench, { operations, faults })) test(`${name}, with faults`, run);
+});
+
+test('a commit without a reply is found: nothing is lost or doubled, and the plain loop doubles', async () => {
+  const run = { updates: isSoak ? 1_000 : 280 };
+  const store = sqliteStore(file());
+  const link = () => behindFaults(() => store, 'lose-reply');
+  await losesNothing(link(), run);
+  await plainLoopDoubles(link(), run);
 });
 
 interface Worker {

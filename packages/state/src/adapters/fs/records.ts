@@ -11,6 +11,8 @@ const numberOf = (revision: string): number => Number(REVISION.exec(revision)?.[
 const KEY_FILE = 'key';
 // Sweeping a draft that somebody still works on does no harm, only his work is lost: no reason to be quick.
 const SWEPT_AFTER_MS = 3_600_000;
+// What stands in the place of an empty folder.
+const OCCUPIED = ['ENOTEMPTY', 'EEXIST'];
 // Of a rename: surely refused. Others, such as EIO, may come from half-way.
 const REFUSED = [
   'ENOENT',
@@ -152,8 +154,9 @@ export class Records {
     try {
       await this.#files.removeFolder(folder);
     } catch (error) {
+      if (OCCUPIED.includes(codeOf(error))) return false;
       // Who may only read has to believe the listing.
-      return !['ENOTEMPTY', 'EEXIST'].includes(codeOf(error));
+      if (!['ENOENT', 'EACCES', 'EPERM', 'EROFS'].includes(codeOf(error))) throw error;
     }
     return true;
   }
@@ -175,7 +178,7 @@ export class Records {
       await this.#commit(prepare, draft, join(this.keys, name), signal);
     } catch (error) {
       await tried(files.erase(draft));
-      if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) return { conflict: true };
+      if (OCCUPIED.includes(codeOf(error))) return { conflict: true };
       // Swept, or the whole directory was taken away: then it is made anew.
       if (codeOf(error) === 'ENOENT') this.#ready = undefined;
       throw error;

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Files, nodeFiles } from '../../../src/adapters/fs/files.ts';
 import { Records } from '../../../src/adapters/fs/records.ts';
 
@@ -119,9 +120,32 @@ test.each([
   },
 );
 
-test('without sync nothing is synced', async () => {
-  const { records } = watched({ ...nodeFiles(false), write: nodeFiles(false).write });
-  expect(await records.write('key', '1', undefined, signal)).toHaveProperty('revision');
+test.each(['EIO', 'EACCES'])(
+  'an empty folder that cannot be removed for %s is absent only to who may not',
+  async (code) => {
+    const { calls, records } = watched(nodeFiles(false), { at: 1, code, isDone: false });
+    mkdirSync(join(folder, 'state', 'keys', 'key'), { recursive: true });
+    const found = await records.read('key', signal).catch((error) => error.code);
+    expect(found).toBe(code === 'EIO' ? 'EIO' : undefined);
+    expect(calls).toEqual(['list state/keys/key', 'removeFolder state/keys/key']);
+  },
+);
+
+test.each([
+  [true, 10],
+  [false, 0],
+])('sync %s: %i syncs of the system for a directory, a record and its next value', async (isSynced, count) => {
+  const handle = await open(folder);
+  const synced = vi.spyOn(Object.getPrototypeOf(handle) as typeof handle, 'sync');
+  await handle.close();
+  try {
+    const { records } = watched(nodeFiles(isSynced));
+    const first = revisionOf(await records.write('key', '1', undefined, signal));
+    await records.write('key', '2', first, signal);
+    expect(synced).toHaveBeenCalledTimes(count);
+  } finally {
+    synced.mockRestore();
+  }
 });
 
 test('drafts of the dead are swept when they are an hour old, by the next process', async () => {
