@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fileURLToPath } from 'node:url';
 import { seededRandom } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { sqliteStore } from '@chunks/state/sqlite';
@@ -177,103 +175,6 @@ test('a commit without a reply is found: nothing is lost or doubled, and the pla
   const link = () => behindFaults(() => store, 'lose-reply');
   await losesNothing(link(), run);
   await plainLoopDoubles(link(), run);
-});
-
-interface Worker {
-  readonly child: ChildProcess;
-  readonly acknowledged: { id: string; version: number; index: number }[];
-  readonly ready: Promise<void>;
-  readonly ended: Promise<number | null>;
-}
-
-function worker(
-  name: string,
-  count: number,
-  inTurn: boolean,
-  onLine: (worker: Worker) => void = () => undefined,
-): Worker {
-  const script = fileURLToPath(new URL('./sqlite-worker.ts', import.meta.url));
-  const child = spawn(
-    process.execPath,
-    [
-      '--conditions=@chunks/source',
-      '--disable-warning=ExperimentalWarning',
-      script,
-      file(),
-      name,
-      String(count),
-      inTurn ? 'in turn' : '',
-    ],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
-  const acknowledged: Worker['acknowledged'] = [];
-  let text = '';
-  let isReady = () => undefined as void;
-  const ready = new Promise<void>((resolve) => {
-    isReady = resolve;
-  });
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const self: Worker = { child, acknowledged, ready, ended };
-  child.stdout?.on('data', (data) => {
-    text += data;
-    const lines = text.split('\n');
-    text = lines.pop() ?? '';
-    for (const line of lines.map((line) => JSON.parse(line))) {
-      if (line === 'ready') isReady();
-      else {
-        acknowledged.push(line);
-        onLine(self);
-      }
-    }
-  });
-  return self;
-}
-
-async function log(): Promise<{ log: string[]; version: number }> {
-  const state = createState({ store: sqliteStore(file()), initial: () => ({ log: [] as string[] }) });
-  const record = await state.get('shared');
-  await state.close();
-  return { log: record?.state.log ?? [], version: record?.version ?? 0 };
-}
-
-async function go(workers: Worker[]): Promise<void> {
-  await Promise.all(workers.map(({ ready }) => ready));
-  for (const { child } of workers) child.stdin?.write('go');
-}
-
-describe('several processes on one file', () => {
-  test('4 × 50 parallel updates: all there, once, in the order of (version, index)', async () => {
-    const workers = ['a', 'b', 'c', 'd'].map((name) => worker(name, 50, false));
-    await go(workers);
-    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual([0, 0, 0, 0]);
-    const all = workers
-      .flatMap(({ acknowledged }) => acknowledged)
-      .sort((a, b) => a.version - b.version || a.index - b.index);
-    const stored = await log();
-    expect(all).toHaveLength(200);
-    expect(stored.log).toEqual(all.map(({ id }) => id));
-    expect([...new Set(all.map(({ version }) => version))]).toEqual(
-      Array.from({ length: stored.version }, (_, i) => i + 1),
-    );
-  });
-
-  test('4 × 50 in turn, one killed in mid-run: nothing acknowledged is lost, nothing is there twice', async () => {
-    const workers = ['a', 'b', 'c', 'd'].map((name) =>
-      worker(name, 50, true, ({ child, acknowledged }) => {
-        if (name === 'a' && acknowledged.length === 17) child.kill('SIGKILL');
-      }),
-    );
-    await go(workers);
-    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual([null, 0, 0, 0]);
-    const stored = await log();
-    expect(new Set(stored.log).size).toBe(stored.log.length);
-    const acknowledged = workers.flatMap((one) => one.acknowledged.map(({ id }) => id));
-    expect(stored.log).toEqual(expect.arrayContaining(acknowledged));
-    // What the killed one did not live to say: at most what it had sent after the last line that got out.
-    const unsaid = stored.log.filter((id) => !acknowledged.includes(id));
-    expect(unsaid.every((id) => id.startsWith('a-'))).toBe(true);
-    expect(acknowledged.length).toBeGreaterThanOrEqual(150 + 17);
-  });
 });
 
 test('versions in the file rise by one a commit, without a gap', async () => {
