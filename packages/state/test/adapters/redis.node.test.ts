@@ -179,6 +179,20 @@ describeWith('redis', 'what redisStore keeps', () => {
     expect(await admin.hgetall(`${prefix}hash`)).toEqual({ name: 'of somebody else' });
   });
 
+  it('a write that falls into an open MULTI of the same connection is not taken for done', async () => {
+    const client = new Redis(PORT);
+    const own = redisStore(client, { prefix });
+    await client.multi({ pipeline: false });
+    await expect(own.write('multi', '1', undefined, { signal })).rejects.toThrow('QUEUED');
+    await expect(own.read('multi', { signal })).rejects.toThrow('QUEUED');
+    await expect(own.remove?.('multi', 'x', { signal })).rejects.toThrow('QUEUED');
+    // Open: it may be carried out yet.
+    await expect(own.write('multi', '1', undefined, { signal })).rejects.not.toHaveProperty('definite');
+    await client.discard();
+    expect(await own.read('multi', { signal })).toBeUndefined();
+    client.disconnect();
+  });
+
   it('stores of different prefixes never meet; a prefix may be empty', async () => {
     const [one, other] = [redisStore(admin, { prefix: `${prefix}*1:` }), redisStore(admin, { prefix: '' })];
     await one.write('key', '1', undefined, { signal });

@@ -37,6 +37,13 @@ export const isPlain = (client: Capable): boolean =>
 const NOTHING_WRITTEN =
   /(?:^|: -)(?:ASK|BUSY|CLUSTERDOWN|CROSSSLOT|LOADING|MASTERDOWN|MISCONF|MOVED|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|TRYAGAIN|WRONGTYPE) |^ERR (?:ACL|The user) |^The (?:client is|command was) |^Stream isn't writeable/;
 
+/** Numbers and arrays: all that our scripts answer. */
+function answerOf(reply: unknown): unknown {
+  if (Array.isArray(reply) || Number(reply) >= 0) return reply;
+  // It will be run, or never.
+  throw new Error(`the client has put it off, as in an open MULTI: ${reply}`);
+}
+
 /** Runs one script on one key. */
 export type Run = (script: string, key: string, args: string[], signal: AbortSignal) => Promise<unknown>;
 
@@ -52,7 +59,7 @@ export function runnerOf(client: RedisClient): Run {
   return async (script, key, args, signal) => {
     const { stream } = capable;
     try {
-      return await send(script, key, args, signal);
+      return answerOf(await send(script, key, args, signal));
     } catch (error) {
       // What was sent again after a lost reply may be refused although the first copy was carried out. ioredis sends again
       // on its next stream, node-redis never, and clusters and sentinels of either when they like.
