@@ -27,7 +27,8 @@ export class Patience {
   readonly #key: string;
   readonly #waits: Waits;
   #attempts = 0;
-  #sinceMs: number;
+  /** undefined: all was well when last heard of, however long ago that is. */
+  #sinceMs: number | undefined;
 
   constructor(key: string, waits: Waits) {
     this.#key = key;
@@ -38,7 +39,7 @@ export class Patience {
   /** All is well again. */
   renew(): void {
     this.#attempts = 0;
-    this.#sinceMs = this.#waits.clock.now();
+    this.#sinceMs = undefined;
   }
 
   /** Waits before the next attempt. @throws StoreUnavailableError when there is none left; what is no store's failure */
@@ -46,6 +47,7 @@ export class Patience {
     if (isStateError(cause)) throw cause;
     const { clock, random, backoff } = this.#waits;
     const attempts = ++this.#attempts;
+    this.#sinceMs ??= clock.now();
     const late = clock.now() - this.#sinceMs >= TIMEOUT_MS;
     if (late || attempts === MAX_ATTEMPTS) throw new StoreUnavailableError({ key: this.#key, attempts, cause });
     await clock.sleep(backoff.delayMs(attempts, random), signal);

@@ -41,6 +41,7 @@ async function* follow<T>(o: Watch<T>, stop: AbortController): AsyncGenerator<Ve
   const off = [onAbort(o.signal, () => stop.abort(o.signal?.reason)), onAbort(o.closing, () => stop.abort(ENDED))];
   const patience = new Patience(o.key, o.waits);
   let last: Base | undefined;
+  let isOpening = false;
   try {
     for (;;) {
       try {
@@ -50,11 +51,16 @@ async function* follow<T>(o: Watch<T>, stop: AbortController): AsyncGenerator<Ve
           if (!isNews(base, last)) continue;
           last = base;
           const version = versionOf(base);
-          yield version === 0 ? undefined : { state: await o.open(base), version };
+          isOpening = true;
+          const record = version === 0 ? undefined : { state: await o.open(base), version };
+          isOpening = false;
+          yield record;
         }
         throw new Error('the store ended its watch');
       } catch (cause) {
         signal.throwIfAborted();
+        // A schema that throws is no failure of the store: to try again would only pass its record over.
+        if (isOpening) throw cause;
         await patience.bear(cause, signal);
       }
     }

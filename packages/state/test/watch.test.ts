@@ -241,6 +241,41 @@ describe('failures', () => {
     expect(await end).toBe('ended');
   });
 
+  test('after a long rest too: the time that was quiet does not count', async () => {
+    const clock = new VirtualClock();
+    let cut = (_: Error): void => undefined;
+    const store: VersionedStore = {
+      ...memoryStore(),
+      async *watch() {
+        yield;
+        await new Promise<never>((_, reject) => {
+          cut = reject;
+        });
+      },
+    };
+    const state = make(store, clock);
+    const { seen, end } = collect(state.watch('k'));
+    await clock.advance(3_600_000);
+    await state.update('k', bump);
+    cut(new Error('the connection was cut'));
+    await clock.advance(1_000);
+    expect(seen).toEqual([undefined, { state: { n: 1 }, version: 1 }]);
+    await state.close();
+    expect(await end).toBe('ended');
+  });
+
+  test('a schema that throws ends it with that very error', async () => {
+    const store = memoryStore();
+    await make(store).update('k', bump);
+    const broken = new Error('broken schema');
+    const validate = () => {
+      throw broken;
+    };
+    const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const;
+    const state = createState<Doc>({ store, initial: () => ({ n: 0 }), schema });
+    await expect(state.watch('k')[Symbol.asyncIterator]().next()).rejects.toBe(broken);
+  });
+
   test('a store’s watch that just ends is begun anew', async () => {
     const clock = new VirtualClock();
     const inner = memoryStore();
