@@ -95,7 +95,8 @@ function listed(paths: Iterable<string>, { pathname, searchParams }: URL, pageSi
  * in whole seconds. It checks no signature. Runs wherever `Request` and `Response` are.
  * @example
  * const front = conditionalPutFront({ fault: (request) => (request.method === 'PUT' ? 'lost' : undefined) });
- * const bucket = s3Bucket({ url: 'https://s3.test/bucket', fetch: front });
+ * // For whatever speaks to a bucket by a `fetch`: each PUT is carried out, and its reply lost.
+ * await front('https://s3.test/bucket/name', { method: 'PUT', body: '1' });
  */
 export function conditionalPutFront(options: ConditionalPutFrontOptions = {}): ConditionalPutFront {
   const { clock = systemClock, fault = () => undefined, pageSize = 1_000 } = options;

@@ -55,8 +55,8 @@ const keyOf = (key: string): DenoKvKey => [SPACE, escaped(key)];
  *   server (Deno Deploy, `denokv`) tells a `watch` of every process.
  * - An acknowledged write survives the end of the process; whether also a power cut is for the database to say.
  * - A value may have 65,536 bytes, a key 1,016.
- * - The revision is Deno's versionstamp, which counts up over the whole database and never stays the same. Let no process run while a backup is
- *   put in its place: it would count the same numbers again.
+ * - The revision is Deno's versionstamp, which counts up over the whole database and never stays the same. Let no
+ *   process run while a backup is put in its place: it would count the same numbers again.
  *
  * @throws TypeError when `kv` has no `atomic`.
  * @example

@@ -37,11 +37,11 @@ export interface R2StoreOptions {
  *
  * One object a key, `<prefix><key>.json`, a JSON document that any tool can read, and `s3Store` too, where R2 is reached
  * over S3. A read is one `get`, a write one `put`, a listing one `list` for each 1,000 keys. What was acknowledged
- * survives a power cut; reads see it at once. R2 takes about one write a second for one object (error 10058): with several
- * Workers on one key set `retry: { maxMs: 2_000 }`, and `maxAttempts`, for who lost has to read first. It cannot remove on condition, so deleted records leave their
- * tombstones behind. Keys may have `capabilities.maxKeyBytes`, 337 with the default prefix: R2 takes names of 1,024 bytes,
- * and what is no letter, digit or one of `._-` takes three. A binding takes no signal: a call that is cut may still
- * arrive, and does no harm then.
+ * survives a power cut; reads see it at once. R2 takes about one write a second for one object (error 10058): with
+ * several Workers on one key set `retry: { maxMs: 2_000 }`, and `maxAttempts`, for who lost has to read first. It cannot
+ * remove on condition, so deleted records leave their tombstones behind. Keys may have `capabilities.maxKeyBytes`, 337
+ * with the default prefix: R2 takes names of 1,024 bytes, and what is no letter, digit or one of `._-` takes three. A
+ * binding takes no signal: a call that is cut may still arrive, and does no harm then.
  *
  * @throws TypeError | RangeError when `bucket` is none or `prefix` not plain.
  * @example

@@ -13,7 +13,10 @@ export type { S3Fetch, S3Response } from '@chunks/base';
 export interface S3StoreOptions {
   /** The bucket's own URL: `https://bucket.s3.eu-central-1.amazonaws.com`, or `https://host/bucket`. */
   url: string;
-  /** Signs and sends. It may send again by itself: a condition never holds twice. @default the host's `fetch`, which signs nothing */
+  /**
+   * Signs and sends. It may send again by itself: a condition never holds twice.
+   * @default the host's `fetch`, which signs nothing
+   */
   fetch?: S3Fetch | undefined;
   /** Before the names of all objects: letters, digits and `_-./`, at most 200. @default 'state/' */
   prefix?: string | undefined;

@@ -146,9 +146,9 @@ export class EventLog<S extends object, E> {
   }
 
   /**
-   * Folds events that are older than `graceMs`, the 1,000 oldest at most, into a new snapshot, and deletes what was folded so long before that
-   * everybody sees it: so the events of one call are deleted by a later one. Safe to call at any time, from several
-   * places at once, and to die in.
+   * Folds events that are older than `graceMs`, the 1,000 oldest at most, into a new snapshot, and deletes what was
+   * folded so long before that everybody sees it: so the events of one call are deleted by a later one. Safe to call at
+   * any time, from several places at once, and to die in.
    * @returns how many events went into a snapshot, and how many were deleted
    * @throws as `read` does; LOSSY_STATE, VALUE_TOO_LARGE when the state cannot be stored; what `exclusively` throws
    */

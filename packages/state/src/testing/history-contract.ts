@@ -12,8 +12,13 @@ import type { StoreBench } from './store-bench.ts';
  * @param make a store of its own for each case, see {@link StoreBench}
  * @param o what goes wrong, and how much is done
  * @example
+ * // All processes of a case share its store.
+ * const bench = () => {
+ *   const store = memoryStore();
+ *   return { open: () => store };
+ * };
  * const faults = ['lose-reply', 'lose-request', 'delay'] as const;
- * for (const { name, run } of historyCases(() => ({ open: memoryStore }), { faults })) test(name, run);
+ * for (const { name, run } of historyCases(bench, { faults })) test(name, run);
  */
 export function historyCases(make: () => MaybePromise<StoreBench>, o: HistoryOptions = {}): readonly ContractCase[] {
   const cases = {

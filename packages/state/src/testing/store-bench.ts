@@ -5,7 +5,7 @@ import type { VersionedStore, WriteResult } from '../store.ts';
 /** What a store declares of itself. What it declares absent has cases of its own, that it is absent. */
 export type StoreAbilities = VersionedStore['capabilities'];
 
-/** A store of its own for one case, empty. */
+/** A store of its own for one case, empty, which all that `open` gives share. */
 export interface StoreBench {
   /** One more process on this store: a new adapter, with a client of its own where that is cheap. */
   open(): MaybePromise<VersionedStore>;

@@ -11,7 +11,12 @@ import { storeCases } from './store-cases.ts';
  * @param abilities what the store declares as its capabilities. What is absent is not skipped: that it is absent is a case.
  * @example
  * const abilities = { watch: true, list: true, remove: true, durable: 'memory' } as const;
- * for (const { name, run } of versionedStoreContract(() => ({ open: memoryStore }), abilities)) test(name, run);
+ * // All processes of a case share its store.
+ * const bench = () => {
+ *   const store = memoryStore();
+ *   return { open: () => store };
+ * };
+ * for (const { name, run } of versionedStoreContract(bench, abilities)) test(name, run);
  */
 export function versionedStoreContract(
   make: () => MaybePromise<StoreBench>,
