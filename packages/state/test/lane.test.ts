@@ -567,7 +567,7 @@ describe('what is decided without a write', () => {
 
 describe('fairness between processes', () => {
   /** Every call takes about 20 ms. @returns how the updates of each process ended */
-  async function rivals(seed: number, tellsCurrent: boolean) {
+  async function rivals(seed: number, tellsCurrent: boolean, processes = 2) {
     const clock = new VirtualClock();
     const random = seededRandom(seed);
     const inner = memoryStore();
@@ -586,7 +586,7 @@ describe('fairness between processes', () => {
         return 'revision' in reply || tellsCurrent ? reply : { conflict: true };
       },
     };
-    const ends = [1, 2].map(async () => {
+    const ends = Array.from({ length: processes }, async () => {
       const state = make(store, { clock, random });
       const codes = await Promise.all(
         Array.from({ length: 3 }, async (_, i) => {
@@ -612,6 +612,13 @@ describe('fairness between processes', () => {
       expect(lost).toBeLessThanOrEqual(3);
     },
   );
+
+  test('of four about one in a hundred loses twenty times', async () => {
+    const codes = (await rivals(7, true, 4)).flat();
+    const lost = codes.filter((code) => code === 'UPDATE_CONFLICT').length;
+    expect(codes.filter((code) => code === 'OK')).toHaveLength(2_400 - lost);
+    expect(lost).toBeLessThanOrEqual(48);
+  });
 
   test('one that never rests reads again after every eighth commit', async () => {
     const store = scripted(memoryStore(), []);

@@ -30,7 +30,8 @@ async function exact(trial: StoreTrial, instances: number, each: number): Promis
         ),
     ),
   );
-  const { log } = (await (await opened(trial)).get('key'))?.state ?? { log: [] };
+  const { state, version } = (await (await opened(trial)).get('key')) ?? { state: { log: [] }, version: 0 };
+  const { log } = state;
   const times = new Map<string, number>();
   for (const name of log) times.set(name, (times.get(name) ?? 0) + 1);
   for (const end of ends) {
@@ -43,6 +44,10 @@ async function exact(trial: StoreTrial, instances: number, each: number): Promis
   isTrue(done.length > names.length / 2, 'most updates come through');
   done.sort((a, b) => a.version - b.version || a.index - b.index);
   equal(new Set(done.map(({ version, index }) => `${version} ${index}`)).size, done.length, '(version, index) unique');
+  // Only a commit whose updates were all told to be unknown may have a version that nobody names.
+  const unknown = ends.filter((end) => 'code' in end && end.code === 'UPDATE_AMBIGUOUS').length;
+  const unnamed = version - new Set(done.map((end) => end.version)).size;
+  isTrue(unnamed >= 0 && unnamed <= unknown, `versions without a gap: ${unnamed} unnamed, ${unknown} unknown`);
   const acknowledged = new Set(done.map(({ name }) => name));
   equal(
     log.filter((name) => acknowledged.has(name)),
@@ -84,7 +89,12 @@ const cases: StoreCases = {
  * What must hold through `createState` on a store, also when that loses requests, replies and time, as plain cases.
  * @param make a store of its own for each case, see {@link StoreBench}; it may be a `faultyStore`
  * @example
- * for (const { name, run } of stateContract(() => ({ open: memoryStore }), memoryStore().capabilities)) test(name, run);
+ * // All processes of a case share its store.
+ * const bench = () => {
+ *   const store = memoryStore();
+ *   return { open: () => store };
+ * };
+ * for (const { name, run } of stateContract(bench, memoryStore().capabilities)) test(name, run);
  */
 export function stateContract(
   make: () => MaybePromise<StoreBench>,

@@ -74,3 +74,13 @@ test('a version that starts anew after a deletion is caught', async () => {
   const deletion = cases.find(({ name }) => name === 'versions go on over a deletion');
   await expect(deletion?.run()).rejects.toThrow();
 });
+
+test('a version that no update has is caught', async () => {
+  const inner = memoryStore();
+  const read = async (...o: Parameters<typeof inner.read>) => {
+    const found = await inner.read(...o);
+    return found && { ...found, value: found.value.replace('"version":1', '"version":2') };
+  };
+  const [first] = stateContract(() => ({ open: () => ({ ...inner, read }) }), inner.capabilities);
+  await expect(first?.run()).rejects.toThrow('versions without a gap: 1 unnamed, 0 unknown');
+});
