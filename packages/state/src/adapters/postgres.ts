@@ -19,7 +19,8 @@ export type { PostgresClient } from './postgres/sending.ts';
 export interface PostgresStoreOptions {
   /**
    * A name, or schema.name: letters, digits and underscores. It is made on first use when it is not there (not its
-   * schema). Stores with different ones never meet.
+   * schema). For a role that may not: `key text COLLATE "C" PRIMARY KEY, revision text NOT NULL, value text NOT NULL`,
+   * and the rights to SELECT, INSERT, UPDATE and DELETE. Stores with different tables never meet.
    * @default 'chunks_state'
    */
   table?: string | undefined;
@@ -174,7 +175,8 @@ async function* watch(watching: Watching, key: string, signal: AbortSignal): Asy
  *
  * Give it a pool: a connection that hangs is closed and replaced. `connectionTimeoutMillis` of the pool, which by default
  * is endless, bounds the making of one. A Client takes calls one by one, cannot be cut, and does not come back when its
- * connection breaks.
+ * connection breaks. What falls into a transaction that somebody left open on a connection is not taken for done;
+ * older versions of pg (without `getTransactionStatus`) do not tell.
  *
  * `watch` needs a pool of two connections or more, one of which it borrows while somebody watches, or PGlite; else it is
  * absent. Behind a pooler that shares connections nothing can be heard: pass a pool that goes past it. Writers notify only

@@ -1,5 +1,5 @@
 import type { Clock } from '@chunks/base';
-import { type InProcess, ignore, isInProcess, isPool, type Pool, type PostgresClient } from './sending.ts';
+import { type InProcess, ignore, isInProcess, isPool, type Pool, type PostgresClient, rowsOf } from './sending.ts';
 
 // A connection can be dead without anybody being told.
 const HEARTBEAT_MS = 30_000;
@@ -48,7 +48,7 @@ function listenInPool(pool: Pool, o: { channel: string; lock: string; clock: Clo
     let last: Promise<unknown> = Promise.resolve();
     // One at a time.
     const ask = (text: string, values: unknown[] = []): Promise<unknown> => {
-      const asked = last.then(() => lent.query(text, values));
+      const asked = last.then(() => lent.query(text, values)).then((result) => rowsOf(lent, result));
       last = asked.catch(ignore);
       return asked;
     };

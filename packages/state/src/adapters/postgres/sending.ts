@@ -47,6 +47,17 @@ const NOTHING_WRITTEN = /^(0A|2[23]|25006|3F|40(001|P01)|42|5[345]|57P03|P0)/;
 /** Said of an error when nothing of what was asked has reached the server, or the server has refused it. */
 export const definite = (error: unknown): unknown => Object.assign(Object(error), { definite: true });
 
+/**
+ * What came back of a statement, unless it ran inside a transaction that somebody left open: what that writes may never be
+ * committed, and what it reads may be old. Older versions of pg do not tell.
+ */
+export function rowsOf(client: PostgresClient, { rows }: { rows: unknown[] }): Row[] {
+  const { getTransactionStatus } = client as { getTransactionStatus?(): string | null };
+  const status = getTransactionStatus?.call(client) ?? 'I';
+  if (status !== 'I') throw new Error('in a transaction of somebody else');
+  return rows as Row[];
+}
+
 const marked = (error: unknown): unknown => (NOTHING_WRITTEN.test(String(codeOf(error))) ? definite(error) : error);
 
 function onLent(lent: Lent, text: string, values: readonly unknown[], signal: AbortSignal): Promise<Row[]> {
@@ -63,11 +74,14 @@ function onLent(lent: Lent, text: string, values: readonly unknown[], signal: Ab
     // What breaks while it is lent is told by the statement, too.
     lent.on('error', ignore);
     const off = onAbort(signal, () => end(true, () => reject(signal.reason)));
-    lent.query(text, [...values]).then(
-      ({ rows }) => end(false, () => resolve(rows as Row[])),
-      // A connection that has carried an answer is whole; with any other error it may not be, and must not be lent again.
-      (error) => end(!NOTHING_WRITTEN.test(String(codeOf(error))), () => reject(marked(error))),
-    );
+    lent
+      .query(text, [...values])
+      .then((result) => rowsOf(lent, result))
+      .then(
+        (rows) => end(false, () => resolve(rows)),
+        // A connection that has carried an answer is whole; with any other error it may not be, and must not be lent again.
+        (error) => end(!NOTHING_WRITTEN.test(String(codeOf(error))), () => reject(marked(error))),
+      );
   });
 }
 
@@ -88,10 +102,10 @@ const turns = new WeakMap<object, Promise<unknown>>();
 export function sendThrough(client: PostgresClient): Send {
   if (isPool(client)) return throughPool(client);
   const send = (text: string, values: readonly unknown[]): Promise<Row[]> =>
-    client.query(text, [...values]).then(
-      ({ rows }) => rows as Row[],
-      (error) => Promise.reject(marked(error)),
-    );
+    client
+      .query(text, [...values])
+      .then((result) => rowsOf(client, result))
+      .catch((error) => Promise.reject(marked(error)));
   if (isInProcess(client) || !('on' in client)) return send;
   return (text, values, signal) => {
     const turn = (turns.get(client) ?? Promise.resolve()).then(() => {

@@ -40,8 +40,8 @@ const NOTHING_WRITTEN =
 /** Numbers and arrays: all that our scripts answer. */
 function answerOf(reply: unknown): unknown {
   if (Array.isArray(reply) || Number(reply) >= 0) return reply;
-  // It will be run, or never.
-  throw new Error(`the client has put it off, as in an open MULTI: ${reply}`);
+  // As in a MULTI that somebody left open: it will be run, or never.
+  throw new Error(`put off: ${reply}`);
 }
 
 /** Runs one script on one key. */
