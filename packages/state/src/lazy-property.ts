@@ -1,21 +1,21 @@
 type Lazy = Record<PropertyKey, unknown> & { [MAKE]: () => unknown };
 
 const MAKE = Symbol('make');
+// What was made for objects that can no longer take it.
+const frozen = new WeakMap<object, unknown>();
 
 // Shared by all: with accessors of its own each object would get a hidden class of its own, which holds on to all that
 // its closures see until the next full garbage collection.
 function accessorOf(name: string): PropertyDescriptor {
-  const keep = (target: object, value: unknown): void => {
-    Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
-  };
+  const property = (value: unknown) => ({ value, writable: true, enumerable: true, configurable: true });
   return {
     get(this: Lazy) {
-      const value = this[MAKE]();
-      keep(this, value);
+      const value = frozen.get(this) ?? this[MAKE]();
+      if (!Reflect.defineProperty(this, name, property(value))) frozen.set(this, value);
       return value;
     },
     set(value: unknown) {
-      keep(this, value);
+      Object.defineProperty(this, name, property(value));
     },
     enumerable: true,
     configurable: true,

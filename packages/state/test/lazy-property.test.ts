@@ -17,6 +17,16 @@ test('made once, when somebody looks; a property like any other before and after
   expect([four.state, made]).toEqual([{ made: 99 }, 3]);
 });
 
+test('a frozen object has it too, made once, and cannot be given another', () => {
+  let made = 0;
+  const frozen = Object.freeze(lazily({ version: 1 }, 'state', () => ({ made: ++made })));
+  expect([frozen.state, frozen.state === frozen.state]).toEqual([{ made: 1 }, true]);
+  expect(() => {
+    (frozen as { state: unknown }).state = 2;
+  }).toThrow(TypeError);
+  expect(made).toBe(1);
+});
+
 test('two kinds do not mix', () => {
   const signal = lazily({}, 'signal', () => 'a signal');
   const state = lazily({}, 'state', () => 'a state');
