@@ -32,6 +32,8 @@ export function settingsOf<T extends object>(options: Options<T>): Settings {
   const baseMs = checkNumber('retry.baseMs', retry.baseMs ?? 2, 0.001);
   const maxMs = checkNumber('retry.maxMs', retry.maxMs ?? 200, baseMs);
   const jitter = checkOneOf('retry.jitter', retry.jitter ?? 'full', ['full', 'decorrelated', 'none']);
+  const { random = Math.random } = options;
+  checkFunction('random', random);
   const attemptTimeoutMs = checkNumber('attemptTimeoutMs', options.attemptTimeoutMs ?? 5_000, 1);
   const batching = coalesce === false ? { maxBatch: 1 } : coalesce;
   return {
@@ -47,7 +49,7 @@ export function settingsOf<T extends object>(options: Options<T>): Settings {
       now: () => clock.now(),
     },
     clock,
-    random: options.random ?? Math.random,
+    random,
     backoff: exponentialBackoff({ baseMs, maxMs, jitter }),
     baseMs,
     maxMs,

@@ -22,6 +22,12 @@ test('defaults are those that the options promise', () => {
   expect(settings.backoff.delayMs(100, () => 0.999_999)).toBeCloseTo(200);
 });
 
+test('a random that is none is refused at once', () => {
+  expect(() => settingsOf({ store: memoryStore(), initial, random: 5 as never })).toThrow(
+    'random must be a function, but is 5',
+  );
+});
+
 test('what the store declares counts, and coalesce: false is one at a time', () => {
   const inner = memoryStore();
   const store = { ...inner, capabilities: { ...inner.capabilities, maxKeyBytes: 9, maxValueBytes: 99 } };
