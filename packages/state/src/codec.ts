@@ -90,10 +90,13 @@ export function encodeJson(key: string, value: unknown, root: string): string {
 const checkString = (text: unknown): string =>
   typeof text === 'string' ? text : refuseType('codec.encode', 'a function to a string', text);
 
-/** @throws InvalidStateError */
+export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+
+/** @throws InvalidStateError, also for a promise: a codec of one's own might write it as an empty object */
 export const checkObject = <T>(key: string, state: unknown, cause?: unknown): T => {
-  if (typeof state === 'object' && state !== null) return state as T;
-  throw new InvalidStateError({ key, why: 'it is no object', cause });
+  if (typeof state === 'object' && state !== null && !isThenable(state)) return state as T;
+  throw new InvalidStateError({ key, why: `it is ${isThenable(state) ? 'a promise' : 'no object'}`, cause });
 };
 
 /** The user's codec, its text as a JSON string; or JSON itself, standing in the record as it is. */

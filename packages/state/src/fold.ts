@@ -1,8 +1,8 @@
-import { checkObject } from './codec.ts';
+import { checkObject, isThenable } from './codec.ts';
 import { contextOf, Heard, looksLikeState, returnedState } from './context.ts';
 import { type Applied, type Base, type Contents, checkSize, follow, type Remember, versionOf } from './envelope.ts';
 import { LossyStateError, UpdateConflictError } from './errors.ts';
-import { type Form, isThenable } from './form.ts';
+import type { Form } from './form.ts';
 import type { Member } from './member.ts';
 import { Remembered } from './remembered.ts';
 
@@ -232,7 +232,8 @@ export class Fold {
 
   async #approve(member: Member, turn: Turn, checking: string | Promise<string>): Promise<void> {
     try {
-      const json = await checking;
+      const json = (await member.whileHere(Promise.resolve(checking))) as string | undefined;
+      if (json === undefined) return this.#leaveOut(member, undefined);
       this.#pass(member, turn);
       this.#checkpoint(json);
     } catch (error) {

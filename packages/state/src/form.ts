@@ -1,4 +1,4 @@
-import { type Codec, checkObject } from './codec.ts';
+import { type Codec, checkObject, isThenable } from './codec.ts';
 import type { Base } from './envelope.ts';
 import { InvalidStateError } from './errors.ts';
 import { describeIssues, type SchemaResult, type StandardSchema } from './schema.ts';
@@ -11,9 +11,6 @@ export interface Opened {
   /** A fresh object of it, where one came along. */
   readonly state: object | undefined;
 }
-
-export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 
 /** What states of one `createState` look like: their codec, their shape, their schema. */
 export class Form {
@@ -56,7 +53,7 @@ export class Form {
     const asStored = json !== undefined && shape === this.shape;
     if (asStored && this.schema === undefined) return { json, state: parsed && this.#codec.revive(key, parsed.state) };
     let state: object;
-    if (json === undefined) state = this.#initial();
+    if (json === undefined) state = checkObject(key, this.#initial());
     else state = this.#migrated(key, shape, this.#codec.revive(key, parsed ? parsed.state : JSON.parse(json)));
     // Through its text, for what `initial`, a step or a schema gave may be held by somebody else.
     if (this.schema === undefined) return opened(this.encode(key, state));

@@ -102,6 +102,8 @@ export class Member implements Linked<Member> {
   whileHere(promise: PromiseLike<unknown>): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#left = () => resolve(undefined);
+      // It may have left in the middle of the call that made the promise.
+      if (this.settled) this.#left();
       promise.then(resolve, reject);
     });
   }

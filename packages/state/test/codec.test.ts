@@ -129,6 +129,24 @@ describe('a codec of one’s own', () => {
     expect(() => noText.encode('k', {})).toThrow(LossyStateError);
   });
 
+  test('a promise is no state, wherever it comes from: what stands there is left untouched', async () => {
+    const store = memoryStore();
+    type Doc = { n: number };
+    const encode = (state: unknown) => JSON.stringify(state);
+    const decode = (text: string) => JSON.parse(text);
+    const initial = () => ({ n: 1 });
+    const state = createState<Doc>({ store, initial, codec: { encode, decode } });
+    await state.update('k', (draft) => ++draft.n);
+    const later = createState<Doc>({ store, initial, codec: { encode, decode: async (text) => JSON.parse(text) } });
+    await expect(later.get('k')).rejects.toThrow('it is a promise');
+    await expect(later.update('k', (draft) => ++draft.n)).rejects.toMatchObject({ code: 'INVALID_STATE' });
+    const given = state.update('k', (_, { replace }) => replace(Promise.resolve() as never));
+    await expect(given).rejects.toMatchObject({ code: 'INVALID_STATE' });
+    const made = createState({ store, initial: async () => ({ n: 1 }), codec: { encode, decode } });
+    await expect(made.update('new', () => 1)).rejects.toMatchObject({ code: 'INVALID_STATE' });
+    expect([await state.get('k'), await state.get('new')]).toEqual([{ state: { n: 2 }, version: 1 }, undefined]);
+  });
+
   test('a record that is no text of its own kind is INVALID_STATE, and never handed to it', async () => {
     const store = memoryStore();
     await createState({ store, initial: () => ({ n: 0 }) }).update('k', (draft) => ++draft.n);

@@ -77,6 +77,7 @@ describe('Member', () => {
     await clock.advance(100);
     expect(await waiting).toBeUndefined();
     await clock.advance(1_000);
+    expect(await member.whileHere(new Promise(() => undefined))).toBeUndefined();
   });
 
   test('an updater that looks at its signal only after the call left sees it aborted', async () => {

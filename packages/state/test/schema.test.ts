@@ -160,6 +160,17 @@ test('a schema that throws: the updater’s own fault, or everybody’s', async 
   expect(await none.update('k', () => 1).catch((error) => error)).toBe(broken);
 });
 
+test('a schema that never answers keeps nobody longer than the update that it was asked about', async () => {
+  const clock = new VirtualClock();
+  const validate = (value: unknown) => ((value as Doc).n === 7 ? new Promise<never>(() => undefined) : answer(value));
+  const state = make({ clock, schema: schemaOf(async (value) => validate(value)) });
+  const ends = [
+    state.update('k', (draft) => void (draft.n = 7), { timeoutMs: 100 }),
+    state.update('k', (draft) => void (draft.n += 1)),
+  ];
+  expect(await drive(clock, outcomes(ends))).toMatchObject(['UPDATE_TIMEOUT', { state: { n: 1 }, version: 1 }]);
+});
+
 test('what comes from a schema must be an object, and survive being stored', async () => {
   const text = make({ schema: schemaOf(() => ({ value: 'text' as never })) });
   expect(await text.update('k', () => 1).catch(codeOf)).toBe('INVALID_STATE');
