@@ -1,13 +1,7 @@
-import { seededRandom } from '@chunks/base/testing';
 import { memoryStore } from '@chunks/state';
-import {
-  faultyStore,
-  STORE_FAULTS,
-  type StoreFault,
-  stateContract,
-  versionedStoreContract,
-} from '@chunks/state/testing';
+import { stateContract, versionedStoreContract } from '@chunks/state/testing';
 import { describe, expect, test } from 'vitest';
+import { oneInThreeLost } from './support/stores.ts';
 
 const { capabilities } = memoryStore();
 
@@ -31,17 +25,6 @@ describe('memoryStore', () => {
   });
 });
 
-// Hanging calls cost real time here: they are left to the virtual clock of exactly-once.test.ts.
-const QUICK = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-
 describe('createState over a store that loses one call in three', () => {
-  let seed = 0;
-  const faulty = () => {
-    const random = seededRandom(++seed);
-    const next = (): StoreFault =>
-      random() < 0.33 ? (QUICK[Math.floor(random() * QUICK.length)] as StoreFault) : 'none';
-    const store = faultyStore(memoryStore(), { next, lateMs: () => 20 });
-    return { open: () => store };
-  };
-  for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
+  for (const { name, run } of stateContract(oneInThreeLost(bench, 0), capabilities)) test(name, run);
 });

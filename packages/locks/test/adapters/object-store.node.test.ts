@@ -1,8 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { conditionalPutFront } from '@chunks/locks/testing';
 import { afterEach, expect, test } from 'vitest';
+import { FrontServer } from '../../../../.ci/testing/front-server.ts';
 import { objectStoreLeases, s3Bucket } from '../../src/adapters/object-store.ts';
 import type { LeaseDriver } from '../../src/lease-driver.ts';
 import { ask as askFor } from '../../src/testing/lease-bench.ts';
@@ -10,44 +8,16 @@ import { ask as askFor } from '../../src/testing/lease-bench.ts';
 const ask = (driver: LeaseDriver, holder: string): ReturnType<LeaseDriver['acquire']> =>
   askFor(driver, 'a/b c', holder);
 
-/** The front behind a real server, whose connections can be cut. */
-class S3Server {
-  readonly #front = conditionalPutFront();
-  readonly #server: Server = createServer((request, response) => void this.#answer(request, response));
-  /** Before a write is carried out, or after. */
-  cut: 'before' | 'after' | undefined;
-
-  async start(): Promise<string> {
-    await new Promise<void>((listening) => this.#server.listen(0, '127.0.0.1', listening));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/bucket`;
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await text(request);
-    const cut = request.method === 'PUT' ? this.cut : undefined;
-    if (cut === 'before') return void request.socket.destroy();
-    const answer = await this.#front(`http://front.test${request.url}`, {
-      method: request.method ?? '',
-      headers: request.headers as Record<string, string>,
-      ...(body !== '' && { body }),
-    });
-    if (cut === 'after') return void request.socket.destroy();
-    response.writeHead(answer.status, Object.fromEntries(answer.headers));
-    response.end(await answer.text());
-  }
-
-  stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    return new Promise((closed) => this.#server.close(() => closed()));
-  }
-}
-
-let server: S3Server;
-afterEach(() => server.stop());
+let server: FrontServer;
+/** What befalls a write: it never arrives, or its answer does not. */
+let cut: 'unreachable' | 'lost' | undefined;
+afterEach(() => server.close());
 
 async function drivers(): Promise<[LeaseDriver, LeaseDriver]> {
-  server = new S3Server();
-  const url = await server.start();
+  server = await FrontServer.start(
+    conditionalPutFront({ fault: ({ method }) => (method === 'PUT' ? cut : undefined) }),
+  );
+  const url = `http://127.0.0.1:${server.port}/bucket`;
   return [objectStoreLeases(s3Bucket({ url })), objectStoreLeases(s3Bucket({ url }))];
 }
 
@@ -64,17 +34,16 @@ test('over HTTP, with the host’s own fetch', async () => {
 test('a connection cut in mid-acquire, before or after the write, is no answer', async () => {
   const [driver] = await drivers();
   await ask(driver, 'first');
-  for (const cut of ['before', 'after'] as const) {
-    server.cut = cut;
-    await expect(askFor(driver, `cut ${cut}`, 'a')).rejects.toThrow('fetch failed');
-    server.cut = undefined;
-    expect(await askFor(driver, `cut ${cut}`, 'a')).toHaveProperty('token');
+  for (const fault of ['unreachable', 'lost'] as const) {
+    cut = fault;
+    await expect(askFor(driver, fault, 'a')).rejects.toThrow('fetch failed');
+    cut = undefined;
+    expect(await askFor(driver, fault, 'a')).toHaveProperty('token');
   }
 });
 
 test('a server that is down is out of reach', async () => {
   const [driver] = await drivers();
-  await server.stop();
+  await server.close();
   await expect(ask(driver, 'a')).rejects.toThrow('fetch failed');
-  await server.start();
 });

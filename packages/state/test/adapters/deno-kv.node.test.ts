@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createState } from '@chunks/state';
 import { type DenoKvAtomic, type DenoKvClient, denoKvStore } from '@chunks/state/deno-kv';
-import { historyCases, STORE_FAULTS, stateContract, versionedStoreContract } from '@chunks/state/testing';
+import { historyCases, stateContract, versionedStoreContract } from '@chunks/state/testing';
 import { openKv } from '@deno/kv';
 import { afterAll, describe, expect, test } from 'vitest';
 import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { listsByPrefix } from '../support/listing.ts';
 import { behindFaults, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
+import { QUICK_FAULTS } from '../support/stores.ts';
 
 const { signal } = new AbortController();
 const folders: string[] = [];
@@ -35,8 +36,8 @@ describe('denoKvStore on @deno/kv', () => {
 
   const operations = isSoak ? 2_000 : 200;
   for (const { name, run } of historyCases(bench, { operations })) test(name, run);
-  const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-  for (const { name, run } of historyCases(bench, { operations, faults })) test(`${name}, with faults`, run);
+  for (const { name, run } of historyCases(bench, { operations, faults: QUICK_FAULTS }))
+    test(`${name}, with faults`, run);
 
   test('lists whatever begins with a prefix, whatever that is', async () => {
     await listsByPrefix(async () => {

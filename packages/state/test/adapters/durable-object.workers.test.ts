@@ -3,16 +3,10 @@ import { env } from 'cloudflare:workers';
 import { heard, seededRandom } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { durableObjectStore, type StateNamespace, type StateStub } from '@chunks/state/durable-object';
-import {
-  faultyStore,
-  historyCases,
-  STORE_FAULTS,
-  type StoreFault,
-  stateContract,
-  versionedStoreContract,
-} from '@chunks/state/testing';
+import { historyCases, stateContract, versionedStoreContract } from '@chunks/state/testing';
 import { describe, expect, test } from 'vitest';
 import { type LossyLink, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
+import { oneInThreeLost, QUICK_FAULTS } from '../support/stores.ts';
 
 const { signal } = new AbortController();
 const { capabilities } = durableObjectStore(env.STATES);
@@ -46,24 +40,13 @@ describe('durableObjectStore', () => {
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 });
 
-// Hanging calls cost real time here.
-const QUICK = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-
 describe('random histories, one call in five goes wrong', () => {
-  const o = { faults: QUICK, random: seededRandom(800) };
+  const o = { faults: QUICK_FAULTS, random: seededRandom(800) };
   for (const { name, run } of historyCases(bench, o)) test(name, run);
 });
 
 describe('createState over objects that lose one call in three', () => {
-  let seed = 400;
-  const faulty = () => {
-    const random = seededRandom(++seed);
-    const next = (): StoreFault =>
-      random() < 0.33 ? (QUICK[Math.floor(random() * QUICK.length)] as StoreFault) : 'none';
-    const { open } = bench();
-    return { open: () => faultyStore(open(), { next, lateMs: () => 20 }) };
-  };
-  for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
+  for (const { name, run } of stateContract(oneInThreeLost(bench, 400), capabilities)) test(name, run);
 });
 
 function lossy(): LossyLink {

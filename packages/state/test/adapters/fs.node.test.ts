@@ -7,11 +7,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createState } from '@chunks/state';
 import { fsStore } from '@chunks/state/fs';
-import { historyCases, STORE_FAULTS, stateContract, versionedStoreContract } from '@chunks/state/testing';
+import { historyCases, stateContract, versionedStoreContract } from '@chunks/state/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { listsByPrefix } from '../support/listing.ts';
 import { behindFaults, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
+import { QUICK_FAULTS } from '../support/stores.ts';
 
 // Other processes, real files, and a machine that may be busy.
 vi.setConfig({ testTimeout: isSoak ? 600_000 : 60_000 });
@@ -62,8 +63,8 @@ describe('histories', () => {
   const bench = () => ({ open: quick });
   const operations = isSoak ? 2_000 : 200;
   for (const { name, run } of historyCases(bench, { operations })) test(name, run);
-  const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-  for (const { name, run } of historyCases(bench, { operations, faults })) test(`${name}, with faults`, run);
+  for (const { name, run } of historyCases(bench, { operations, faults: QUICK_FAULTS }))
+    test(`${name}, with faults`, run);
 });
 
 test.each(['lose-reply', 'resend'] as const)(

@@ -3,16 +3,10 @@ import { seededRandom } from '@chunks/base/testing';
 import { createState, type VersionedStore } from '@chunks/state';
 import { type R2StoreBucket, r2Store } from '@chunks/state/r2';
 import { s3Store } from '@chunks/state/s3';
-import {
-  faultyStore,
-  historyCases,
-  STORE_FAULTS,
-  type StoreFault,
-  stateContract,
-  versionedStoreContract,
-} from '@chunks/state/testing';
+import { historyCases, stateContract, versionedStoreContract } from '@chunks/state/testing';
 import { describe, expect, test } from 'vitest';
 import { type LossyLink, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
+import { oneInThreeLost, QUICK_FAULTS } from '../support/stores.ts';
 
 const { signal } = new AbortController();
 const { capabilities } = r2Store(env.RECORDS);
@@ -31,24 +25,13 @@ describe('r2Store', () => {
   for (const { name, run } of stateContract(bench, capabilities)) test(name, run);
 });
 
-// Hanging calls cost real time here.
-const QUICK = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-
 describe('random histories, one call in five goes wrong', () => {
-  const o = { faults: QUICK, random: seededRandom(700) };
+  const o = { faults: QUICK_FAULTS, random: seededRandom(700) };
   for (const { name, run } of historyCases(bench, o)) test(name, run);
 });
 
 describe('createState over a bucket that loses one call in three', () => {
-  let seed = 300;
-  const faulty = () => {
-    const random = seededRandom(++seed);
-    const next = (): StoreFault =>
-      random() < 0.33 ? (QUICK[Math.floor(random() * QUICK.length)] as StoreFault) : 'none';
-    const { open } = bench();
-    return { open: () => faultyStore(open(), { next, lateMs: () => 20 }) };
-  };
-  for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
+  for (const { name, run } of stateContract(oneInThreeLost(bench, 300), capabilities)) test(name, run);
 });
 
 /** The binding, with a say in what becomes of each `put`. */

@@ -3,7 +3,6 @@ import { createState, type VersionedStore } from '@chunks/state';
 import { type RedisClient, redisStore } from '@chunks/state/redis';
 import {
   historyCases,
-  STORE_FAULTS,
   type StoreAbilities,
   type StoreBench,
   stateContract,
@@ -17,6 +16,7 @@ import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { forgettingIsReported, killSoak, type MortalBench } from '../support/kill-soak.ts';
 import { losesNothing, plainLoopDoubles, throughProxy } from '../support/lost-replies.ts';
+import { QUICK_FAULTS } from '../support/stores.ts';
 import {
   both,
   newPrefix,
@@ -115,9 +115,8 @@ describeWith('redis', 'histories of redisStore have an order', () => {
     it('and replies were lost', () => expect(proxy.cuts).toBeGreaterThan(20));
   });
   describe('when calls fare in every way that calls can', () => {
-    const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
     const bench = benchOn(() => PORT, openIoredis);
-    for (const { name, run } of historyCases(bench, { faults, operations })) it.concurrent(name, run);
+    for (const { name, run } of historyCases(bench, { faults: QUICK_FAULTS, operations })) it.concurrent(name, run);
   });
 });
 

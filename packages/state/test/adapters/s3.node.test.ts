@@ -1,37 +1,24 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { FaultProxy } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { type S3Fetch, s3Store } from '@chunks/state/s3';
 import { conditionalPutFront } from '@chunks/state/testing';
 import { AwsClient } from 'aws4fetch';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FrontServer } from '../../../../.ci/testing/front-server.ts';
 import { losesNothing, plainLoopDoubles, throughProxy } from '../support/lost-replies.ts';
 
 /** The front behind a real socket, and a network before it. */
-let server: Server;
+let server: FrontServer;
 let proxy: FaultProxy;
 
 beforeEach(async () => {
-  const front = conditionalPutFront();
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = '', url, headers } = request;
-    const body = await text(request);
-    const given = headers as Record<string, string>;
-    const reply = await front(`http://s3.test${url}`, { method, headers: given, ...(body !== '' && { body }) });
-    response.writeHead(reply.status, Object.fromEntries(reply.headers)).end(await reply.text());
-  }
-  server = createServer((request, response) => void answer(request, response)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  proxy = await FaultProxy.before((server.address() as AddressInfo).port);
+  server = await FrontServer.start(conditionalPutFront());
+  proxy = await FaultProxy.before(server.port);
 });
 
 afterEach(async () => {
   await proxy.close();
-  server.closeAllConnections();
-  await new Promise((closed) => server.close(closed));
+  await server.close();
 });
 
 const store = (fetch?: S3Fetch) => s3Store({ url: `http://127.0.0.1:${proxy.port}/bucket`, fetch });

@@ -2,23 +2,14 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { seededRandom } from '@chunks/base/testing';
 import { createState } from '@chunks/state';
 import { sqliteStore } from '@chunks/state/sqlite';
-import {
-  faultyStore,
-  historyCases,
-  STORE_FAULTS,
-  type StoreFault,
-  stateContract,
-  VirtualClock,
-  versionedStoreContract,
-} from '@chunks/state/testing';
+import { historyCases, stateContract, VirtualClock, versionedStoreContract } from '@chunks/state/testing';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { listsByPrefix } from '../support/listing.ts';
 import { behindFaults, losesNothing, plainLoopDoubles } from '../support/lost-replies.ts';
-import { recording } from '../support/stores.ts';
+import { oneInThreeLost, QUICK_FAULTS, recording } from '../support/stores.ts';
 
 // Other processes, real files, and a machine that may be busy.
 vi.setConfig({ testTimeout: isSoak ? 600_000 : 60_000 });
@@ -151,22 +142,14 @@ describe('sqliteStore', () => {
 });
 
 describe('createState over a SQLite file that loses one call in three', () => {
-  const quick = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-  let seed = 100;
-  const faulty = () => {
-    const random = seededRandom(++seed);
-    const next = (): StoreFault =>
-      random() < 0.33 ? (quick[Math.floor(random() * quick.length)] as StoreFault) : 'none';
-    return { open: () => faultyStore(sqliteStore(file()), { next, lateMs: () => 20 }) };
-  };
-  for (const { name, run } of stateContract(faulty, capabilities)) test(name, run);
+  for (const { name, run } of stateContract(oneInThreeLost(bench, 100), capabilities)) test(name, run);
 });
 
 describe('histories', () => {
   const operations = isSoak ? 2_000 : 200;
   for (const { name, run } of historyCases(bench, { operations })) test(name, run);
-  const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
-  for (const { name, run } of historyCases(bench, { operations, faults })) test(`${name}, with faults`, run);
+  for (const { name, run } of historyCases(bench, { operations, faults: QUICK_FAULTS }))
+    test(`${name}, with faults`, run);
 });
 
 test('a commit without a reply is found: nothing is lost or doubled, and the plain loop doubles', async () => {

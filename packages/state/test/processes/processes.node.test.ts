@@ -1,11 +1,9 @@
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { checkVersionOrder, conditionalPutFront } from '@chunks/state/testing';
 import { describe, expect, test } from 'vitest';
+import { FrontServer } from '../../../../.ci/testing/front-server.ts';
 import { isSoak } from '../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../.ci/testing/with-service.ts';
 import { Crowd, type Outcome } from './crowd.ts';
@@ -31,7 +29,7 @@ function check({ ends, log, version }: Outcome, killed?: string): void {
 }
 
 /** What is shown on each store. */
-function cases(addressOf: (folder: string) => Promise<{ address: StoreAddress; end?: () => void }>): void {
+function cases(addressOf: (folder: string) => Promise<{ address: StoreAddress; end?: () => unknown }>): void {
   async function crowded(work: (crowd: Crowd) => Promise<void>): Promise<void> {
     const folder = mkdtempSync(path.join(tmpdir(), 'crowd-'));
     const { address, end } = await addressOf(folder);
@@ -40,7 +38,7 @@ function cases(addressOf: (folder: string) => Promise<{ address: StoreAddress; e
       await work(crowd);
     } finally {
       crowd.clear();
-      end?.();
+      await end?.();
       rmSync(folder, { recursive: true, force: true });
     }
   }
@@ -82,27 +80,9 @@ const inFolder = (kind: StoreAddress['kind'], file: string) => async (folder: st
 
 /** The front behind a real socket, for all processes. */
 async function frontServer() {
-  const front = conditionalPutFront();
-  const server = createServer(async (request, response) => {
-    const chunks = await request.toArray();
-    const { method = 'GET', headers, url } = request;
-    const init = {
-      method,
-      headers: headers as Record<string, string>,
-      body: chunks.length > 0 ? Buffer.concat(chunks) : null,
-    };
-    const answer = await front(`http://localhost${url}`, init);
-    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}/bucket`;
-  return {
-    address: { kind: 's3' as const, at, name: '' },
-    end: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  const server = await FrontServer.start(conditionalPutFront());
+  const at = `http://127.0.0.1:${server.port}/bucket`;
+  return { address: { kind: 's3' as const, at, name: '' }, end: () => server.close() };
 }
 
 describe('four processes of fifty updaters on one record', () => {

@@ -1,6 +1,7 @@
 import type { Clock } from '@chunks/base';
+import { seededRandom } from '@chunks/base/testing';
 import type { VersionedStore } from '@chunks/state';
-import { faultyStore, type StoreCallCounts, type StoreFault } from '@chunks/state/testing';
+import { faultyStore, STORE_FAULTS, type StoreCallCounts, type StoreFault } from '@chunks/state/testing';
 import { passOn } from '../../src/testing/pass-on.ts';
 
 /** Faults from a list, then none. */
@@ -12,6 +13,23 @@ export function scripted(
 ): VersionedStore & { readonly counts: StoreCallCounts } {
   const script = { write: [...writes], read: [...reads] };
   return faultyStore(inner, { next: (call) => script[call].shift() ?? 'none', clock });
+}
+
+/** Calls that hang cost real time on real stores: they are left to the virtual clock of exactly-once.test.ts. */
+export const QUICK_FAULTS: readonly StoreFault[] = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
+
+type Bench = () => { open(): VersionedStore };
+
+/** The same bench, each case with a seed of its own, on which one call in three goes wrong. */
+export function oneInThreeLost(bench: Bench, seed: number): Bench {
+  let cases = 0;
+  return () => {
+    const random = seededRandom(seed + ++cases);
+    const next = (): StoreFault =>
+      random() < 0.33 ? (QUICK_FAULTS[Math.floor(random() * QUICK_FAULTS.length)] as StoreFault) : 'none';
+    const { open } = bench();
+    return { open: () => faultyStore(open(), { next, lateMs: () => 20 }) };
+  };
 }
 
 /** Keeps every value that was committed, per key in order. */

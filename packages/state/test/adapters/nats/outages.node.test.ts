@@ -1,7 +1,7 @@
 import { FaultProxy } from '@chunks/base/testing';
 import { createState, type VersionedStore } from '@chunks/state';
 import { natsStore } from '@chunks/state/nats';
-import { historyCases, STORE_FAULTS, type StoreBench } from '@chunks/state/testing';
+import { historyCases, type StoreBench } from '@chunks/state/testing';
 import { jetstream } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
@@ -11,7 +11,7 @@ import { isSoak } from '../../../../../.ci/testing/runs.ts';
 import { describeWith } from '../../../../../.ci/testing/with-service.ts';
 import { forgettingIsReported, killSoak, type MortalBench, type ProcessOnIt } from '../../support/kill-soak.ts';
 import { losesNothing, plainLoopDoubles, throughProxy, WRITE_MARK } from '../../support/lost-replies.ts';
-import { codeOf } from '../../support/stores.ts';
+import { codeOf, QUICK_FAULTS } from '../../support/stores.ts';
 import { Buckets } from './buckets.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -233,12 +233,11 @@ describeWith('nats', 'histories of natsStore have an order', () => {
   });
 
   describe('when calls fare in every way that calls can', () => {
-    const faults = STORE_FAULTS.filter((fault) => !fault.startsWith('hang'));
     const bench = async (): Promise<StoreBench> => {
       const links = await Links.open();
       return { open: () => links.direct(), close: () => links[Symbol.asyncDispose]() };
     };
-    test.concurrent.each(historyCases(bench, { operations, faults }))('$name', ({ run }) => run());
+    test.concurrent.each(historyCases(bench, { operations, faults: QUICK_FAULTS }))('$name', ({ run }) => run());
   });
 });
 
