@@ -3,7 +3,16 @@
  * Records in a bucket of anything that speaks S3 with conditional writes: one object a key.
  * @module
  */
-import { isAbsent, type S3Answer, type S3Call, type S3Fetch, s3Caller, s3Refusal, strongEtag } from '@chunks/base';
+import {
+  isAbsent,
+  onAbort,
+  type S3Answer,
+  type S3Call,
+  type S3Fetch,
+  s3Caller,
+  s3Refusal,
+  strongEtag,
+} from '@chunks/base';
 import { MAX_OBJECT_VALUE_BYTES, ObjectNames, stamped, unstamped } from '../object-records.ts';
 import type { Revision, VersionedStore } from '../store.ts';
 
@@ -56,20 +65,35 @@ const changer =
 const ignored = (method: string): Error =>
   new Error(`the bucket ignores If-Match or If-None-Match on ${method}: updates would be lost`);
 
-/** Tried once until it holds. What fails, fails before the caller's own request: `definite`. */
-function once(trial: () => Promise<void>): () => Promise<void> {
+/**
+ * Tried once until it holds. What fails, fails before the caller's own request: `definite`. One that hangs is given up
+ * along with a call that waits for it.
+ */
+function once(trial: () => Promise<void>): (signal: AbortSignal) => Promise<void> {
   let proved: Promise<void> | undefined;
-  return () => {
-    proved ??= trial().catch((error: unknown) => {
-      proved = undefined;
+  const forget = (): void => {
+    proved = undefined;
+  };
+  return async (signal) => {
+    const unlink = onAbort(signal, forget);
+    try {
+      proved ??= trial();
+      await proved;
+    } catch (error) {
+      forget();
       throw Object.assign(Object(error), { definite: true });
-    });
-    return proved;
+    } finally {
+      unlink();
+    }
   };
 }
 
 /** Requests that must be refused, to an object that no key has. */
-function proofs(name: string, call: S3Call, change: Change): { writes(): Promise<void>; removals(): Promise<void> } {
+function proofs(
+  name: string,
+  call: S3Call,
+  change: Change,
+): Record<'writes' | 'removals', (signal: AbortSignal) => Promise<void>> {
   const refuses = async (expected?: Revision): Promise<boolean> =>
     (await change('PUT', name, expected, { body: '{}' })) === undefined;
   return {
@@ -132,12 +156,12 @@ export function s3Store(options: S3StoreOptions): VersionedStore {
       return { value: unstamped(answer.text), revision: strongEtag(answer) };
     },
     async write(key, value, expected, { signal }) {
-      await prove?.writes();
+      await prove?.writes(signal);
       const answer = await change('PUT', names.of(key), expected, { body: stamped(value), signal });
       return answer ? { revision: strongEtag(answer) } : { conflict: true };
     },
     async remove(key, expected, { signal }) {
-      await prove?.removals();
+      await prove?.removals(signal);
       return (await change('DELETE', names.of(key), expected, { signal })) !== undefined;
     },
     async *list(prefix, { signal }) {

@@ -281,6 +281,24 @@ describe('a bucket that ignores conditions', () => {
     await expect(store.remove?.('a', revision, { signal })).rejects.toThrow('S3 answered 503 SlowDown to DELETE');
     expect(await store.remove?.('a', revision, { signal })).toBe(true);
   });
+
+  test('one that hangs hangs nobody but whoever it was for', async () => {
+    const front = conditionalPutFront();
+    const hangs = [true, false, false, false, true];
+    const fetch: S3Fetch = (target, init) =>
+      target.endsWith('~probe') && hangs.shift() ? new Promise(() => undefined) : front(target, init);
+    const store = s3Store({ url, fetch });
+    const cut = (start: (o: { signal: AbortSignal }) => unknown): void => {
+      const controller = new AbortController();
+      void start({ signal: controller.signal });
+      controller.abort();
+    };
+    cut((o) => store.write('a', '1', undefined, o));
+    const revision = await put(store, 'a');
+    cut((o) => store.remove?.('a', revision, o));
+    expect(await store.remove?.('a', revision, { signal })).toBe(true);
+    expect(hangs).toEqual([]);
+  });
 });
 
 const answering = (status: number, body = '', headers: Record<string, string> = { etag: '"e"' }): VersionedStore =>
