@@ -15,13 +15,14 @@ let runs = 0;
 
 async function together(task: ProcessTask): Promise<number> {
   const children = Array.from({ length: PROCESSES }, () => fork(script, [JSON.stringify(task)]));
+  const exits = children.map((child) => once(child, 'exit'));
   await Promise.all(children.map((child) => once(child, 'message')));
   const startMs = performance.now();
   const done = children.map((child) => once(child, 'message'));
   for (const child of children) child.send('go');
   await Promise.all(done);
   const tookMs = performance.now() - startMs;
-  await Promise.all(children.map((child) => once(child, 'exit')));
+  await Promise.all(exits);
   return tookMs;
 }
 
