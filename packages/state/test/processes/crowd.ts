@@ -15,6 +15,8 @@ export interface Outcome {
 }
 
 const script = fileURLToPath(new URL('./updater.ts', import.meta.url));
+// Half of what such a short process does is to compile the same files as the one before it.
+const compiled = fileURLToPath(new URL('../../../../node_modules/.cache/updaters', import.meta.url));
 
 /** Some processes of updaters on one record. */
 export class Crowd {
@@ -35,6 +37,7 @@ export class Crowd {
       const task: UpdaterTask = { address: this.#address, process: name, ...this.#each };
       const child = fork(script, [JSON.stringify(task)], {
         execArgv: ['--conditions=@chunks/source', '--disable-warning=ExperimentalWarning'],
+        env: { ...process.env, NODE_COMPILE_CACHE: compiled },
       });
       this.#processes.set(name, child);
       child.on('message', (told: Told) => this.#hear(name, told));

@@ -74,13 +74,15 @@ class Links implements AsyncDisposable {
 const SOON = { maxReconnectAttempts: -1, reconnectTimeWait: 20, reconnectJitter: 0 } as const;
 
 describeWith('nats', 'links that fail', () => {
-  // What waits for an answer that was cut off waits for 5 s, and the client 2 s before it connects again.
+  // What waits for an answer that was cut off waits for 5 s, or less in the short form, and the client 2 s before it
+  // connects again.
+  const patienceMs = isSoak ? 5_000 : 1_000;
   const many = isSoak ? { updates: 1_000, writers: 150 } : { updates: 126, writers: 126 };
 
   test.concurrent('replies that get lost: none is lost, none is done twice, none fails', async () => {
     await using links = await Links.open();
     await losesNothing(
-      throughProxy(links.proxy, () => links.connect()),
+      throughProxy(links.proxy, () => links.connect({}, patienceMs)),
       many,
     );
   });
@@ -88,7 +90,7 @@ describeWith('nats', 'links that fail', () => {
   test.concurrent('replies that get lost: the plain loop doubles', async () => {
     await using links = await Links.open();
     await plainLoopDoubles(
-      throughProxy(links.proxy, () => links.connect()),
+      throughProxy(links.proxy, () => links.connect({}, patienceMs)),
       many,
     );
   });
