@@ -1,6 +1,7 @@
 import { createState, LossyStateError, memoryStore } from '@chunks/state';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { codecOf, encodeJson, lossyPath } from '../src/codec.ts';
 
 const cycle: Record<string, unknown> = { deep: {} };
@@ -58,7 +59,7 @@ describe('lossyPath', () => {
         expect(JSON.parse(JSON.stringify(value))).toEqual(value);
         expect(Object.is(JSON.parse(JSON.stringify(value)), -0)).toBe(Object.is(value, -0));
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { absent, type Base, bytesOf, follow, isApplied, pack, unpack, versionOf } from '../src/envelope.ts';
 
 const remember = { commits: 64, keys: 256, maxBytes: 16_384 };
@@ -97,7 +98,7 @@ test('isApplied never errs: it says yes or no only where that is so, whoever wro
         expect(found.recent.length).toBeLessThanOrEqual(64);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
   expect(unknown).toBeGreaterThan(0);
 });

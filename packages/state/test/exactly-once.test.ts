@@ -3,6 +3,7 @@ import { createState, memoryStore } from '@chunks/state';
 import { faultyStore, STORE_FAULTS, type StoreFault } from '@chunks/state/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { codeOf, drive, recording } from './support/stores.ts';
 
 interface Program {
@@ -128,7 +129,7 @@ test('applied exactly once or reported, whatever the store loses', { timeout: 60
       expect(pending).toBe(0);
       for (const state of states) expect(state.stats().latency.count).toBe(state.stats().updates);
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   );
   // The property is about all of these: a run that meets none of them shows nothing.
   for (const code of ['OK', 'UPDATE_AMBIGUOUS', 'UPDATE_TIMEOUT', 'STORE_UNAVAILABLE', 'aborted']) {

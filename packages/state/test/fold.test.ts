@@ -2,6 +2,7 @@ import { seededRandom, settle, VirtualClock } from '@chunks/base/testing';
 import { createState, memoryStore, type UpdateOptions, type Updater } from '@chunks/state';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { codeOf, drive, outcomes, recording, scripted } from './support/stores.ts';
 
 interface Doc {
@@ -115,7 +116,7 @@ describe('a batch', () => {
         expect(record).toEqual(indexed === 0 ? undefined : { version: 1, state: { n: 0, items: log } });
         for (const end of ends) if (typeof end === 'object') expect(end.state).toEqual({ n: 0, items: log });
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 

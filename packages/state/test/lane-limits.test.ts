@@ -3,6 +3,7 @@ import { createState, memoryStore, type StateOptions, type VersionedStore } from
 import type { StoreFault } from '@chunks/state/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../../../.ci/testing/runs.ts';
 import { bytesOf } from '../src/envelope.ts';
 import { codeOf, drive, outcomes, recording, scripted } from './support/stores.ts';
 
@@ -60,7 +61,7 @@ describe('a limit that only the write brings to light', () => {
         const first = sizes.slice(0, together.indexOf('VALUE_TOO_LARGE') + 1);
         expect(head + lengthOf(first)).toBeGreaterThan(600);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

@@ -219,11 +219,14 @@ describe('other processes', () => {
   const ownDisk = ['unshare', '-rm', 'sh', '-c', 'mount -t tmpfs -o size=512k none "$0" && exec "$@"'];
   const [unshare, ...options] = ownDisk as [string, ...string[]];
   const hasOwnDisk = spawnSync(unshare, [...options, tmpdir(), 'true']).status === 0;
-  test.skipIf(!hasOwnDisk)('a full disk: nothing is written, what was there is, and all goes on', async () => {
-    const disk = join(folder, 'disk');
-    mkdirSync(disk);
-    const refused = { code: 'ENOSPC', definite: true };
-    const [said] = await another([...ownDisk, disk, ...NODE, 'fill', join(disk, 'state')]);
-    expect(said).toEqual({ whenFull: refused, created: refused, isOld: true, isWritten: true });
-  });
+  test.skipIf(!hasOwnDisk)(
+    'a full disk (of its own, by unshare): nothing is written, what was there is, and all goes on',
+    async () => {
+      const disk = join(folder, 'disk');
+      mkdirSync(disk);
+      const refused = { code: 'ENOSPC', definite: true };
+      const [said] = await another([...ownDisk, disk, ...NODE, 'fill', join(disk, 'state')]);
+      expect(said).toEqual({ whenFull: refused, created: refused, isOld: true, isWritten: true });
+    },
+  );
 });
