@@ -82,7 +82,10 @@ export class StoreUnavailableError extends StateError {
   }
 }
 
-/** The record is older than what this instance has seen: a restored backup, or a replica that lags. */
+/**
+ * The record is older than what this instance has seen within the last hour: a restored backup, a store that forgot, or
+ * a replica that lags. Nothing is written on it.
+ */
 export class StoreRegressedError extends StateError {
   readonly code = 'STORE_REGRESSED';
   readonly retryable = false;
