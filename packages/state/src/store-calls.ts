@@ -121,7 +121,8 @@ export class StoreCalls {
   async #measured<R>(ask: (o: { signal: AbortSignal }) => Promise<R>): Promise<R> {
     const startedMs = this.#clock.now();
     const answer = await this.#cut(ask);
-    const tookMs = this.#clock.now() - startedMs;
+    // A wall clock may be set back meanwhile, and nobody waits less than nothing.
+    const tookMs = Math.max(0, this.#clock.now() - startedMs);
     this.roundTripMs = tookMs * NEWEST + (this.roundTripMs ?? tookMs) * (1 - NEWEST);
     return answer;
   }

@@ -56,6 +56,19 @@ test('the round trip is the average of what succeeded, the newest counting most'
   expect(await ask()).toBe(20);
 });
 
+test('a clock that is set back meanwhile makes no round trip shorter than nothing', async () => {
+  const clock = new VirtualClock();
+  const times = [5_000, 1_000];
+  const setBack = {
+    after: clock.after.bind(clock),
+    sleep: clock.sleep.bind(clock),
+    now: () => times.shift() ?? clock.now(),
+  };
+  const calls = new StoreCalls({ store: memoryStore(), clock: setBack, attemptTimeoutMs: 100 });
+  await calls.peek('k');
+  expect([calls.roundTripMs, times]).toEqual([0, []]);
+});
+
 test('remembers the newest version of the keys used last, and of those only', async () => {
   const versions = new Map<string, number>();
   const { calls } = make({
