@@ -31,6 +31,10 @@ export interface UpdateContext<T> {
  * draft: it should do nothing but look at the draft and change it. If it returns a promise, the draft is its own until
  * that settles; one that does so without being an async function may be called twice in one attempt, for only then is it
  * known that it must not share a draft.
+ *
+ * What it puts into the draft it gives away: an object that is also held elsewhere goes in as a copy
+ * (`structuredClone`), for updaters that share the commit may change it there. Updaters of one key run in the async
+ * context of the update that came first, so what it knows from an `AsyncLocalStorage` is to be read before `update`.
  */
 export type Updater<T, R> = (draft: T, context: UpdateContext<T>) => R | PromiseLike<R>;
 

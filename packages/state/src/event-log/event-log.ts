@@ -18,7 +18,7 @@ import { foldEvents, type Look, look, shows, type View } from './view.ts';
 /** What {@link EventLog} takes. */
 export interface EventLogOptions<S extends object, E> {
   store: AppendStore;
-  /** The state of a log without events. */
+  /** The state of a log without events: a new one each time, for `reduce` may change it. */
   initial: () => S;
   /**
    * Changes the state by an event, or returns a new one. Must do nothing else: each read runs it over the events that
