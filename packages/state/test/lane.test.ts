@@ -458,6 +458,21 @@ describe('records that cannot be worked on', () => {
     expect(await state.update('other', push('a'))).toMatchObject({ version: 1 });
   });
 
+  test('truncated anywhere: CORRUPT_RECORD, and left untouched', async () => {
+    const inner = memoryStore();
+    await make(inner).update('whole', push('a'), { idempotencyKey: 'request' });
+    const text = (await inner.read('whole', { signal }))?.value ?? '';
+    expect(text.length).toBeGreaterThan(100);
+    const store = recording(inner);
+    const state = make(store);
+    for (let length = 0; length < text.length; length++) {
+      await inner.write(`k${length}`, text.slice(0, length), undefined, { signal });
+      const ends = [state.get(`k${length}`), state.update(`k${length}`, push('b')), state.delete(`k${length}`)];
+      expect(await outcomes<unknown>(ends), `${length} letters`).toEqual(Array(3).fill('CORRUPT_RECORD'));
+    }
+    expect(store.history).toEqual([]);
+  });
+
   test('initial that throws or cannot be stored', async () => {
     const boom = new Error('boom');
     const broken = createState<Doc>({
