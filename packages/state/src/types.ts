@@ -212,7 +212,7 @@ export interface State<T extends object> extends AsyncDisposable {
    * Writes a tombstone: versions go on when the key is created again. In its turn with the key's updates, in a commit of
    * its own.
    * @returns whether there was a record
-   * @throws as `update` does
+   * @throws as `update` does, with its defaults of attempts and time
    */
   delete(key: string, o?: { ifVersion?: number | undefined; signal?: AbortSignal | undefined }): Promise<boolean>;
   /**
@@ -250,6 +250,7 @@ export interface State<T extends object> extends AsyncDisposable {
    * for await (const record of state.watch('batch-7')) console.log(record?.version);
    */
   watch(key: string, o?: { signal?: AbortSignal | undefined }): AsyncIterable<Versioned<T> | undefined>;
+  /** A copy of the counts so far. */
   stats(): StateStats;
   /** Takes nothing new, waits for what was accepted, then closes the store. */
   close(): Promise<void>;
