@@ -187,7 +187,7 @@ describeWith('redis', 'watches of redisStore', () => {
     const client = new Redis(server.port, { lazyConnect: true, enableOfflineQueue: false });
     await client.connect();
     const store = redisStore(client);
-    await watching(store, 'key').tick();
+    expect(await watching(store, 'key').tick()).toMatchObject({ done: false });
     await store.close?.();
     client.disconnect();
   });
