@@ -1,6 +1,6 @@
 import { type Codec, checkObject, isThenable } from './codec.ts';
 import type { Base } from './envelope.ts';
-import { InvalidStateError } from './errors.ts';
+import { CorruptRecordError, InvalidStateError } from './errors.ts';
 import { describeIssues, type SchemaResult, type StandardSchema } from './schema.ts';
 import type { StateOptions } from './types.ts';
 
@@ -40,9 +40,16 @@ export class Form {
     return this.#codec.encode(key, state);
   }
 
-  /** A fresh object each time. @param json in the present shape */
+  /** A fresh object each time. @param json in the present shape @throws CorruptRecordError | InvalidStateError */
   decode(key: string, json: string): object {
-    return this.#codec.revive(key, JSON.parse(json));
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(json);
+    } catch (cause) {
+      // Cut out of a record in which a field stands twice, which nobody here has written.
+      throw new CorruptRecordError({ key, cause });
+    }
+    return this.#codec.revive(key, parsed);
   }
 
   /** A record's state, migrated and checked; `initial()` where there is none. @throws InvalidStateError | LossyStateError */

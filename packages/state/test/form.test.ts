@@ -1,4 +1,4 @@
-import { createState, memoryStore, type StateOptions } from '@chunks/state';
+import { CorruptRecordError, createState, memoryStore, type StateOptions } from '@chunks/state';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { codeOf, recording } from './support/stores.ts';
@@ -26,6 +26,23 @@ async function old() {
   await state.update('k', () => 'done', { idempotencyKey: 'request' });
   return store;
 }
+
+test('a record in which a field stands twice is CORRUPT_RECORD for whoever needs its text, and left untouched', async () => {
+  const store = recording(memoryStore());
+  const head = '{"format":1,"shape":0,"version":3,"writeId":"a.1","recent":[],"forgotten":0,"applied":[]';
+  const { signal } = new AbortController();
+  await store.write('k', `${head},"state":{"n":1},"state":{"n":2}}`, undefined, { signal });
+  const state = at(store);
+  expect(await state.get('k')).toEqual({ state: { n: 2 }, version: 3 });
+  const fail = () => {
+    throw new Error('the updater failed');
+  };
+  const ends = [state.update('k', fail), state.update('k', (draft) => void (draft.n = 5))];
+  expect(await Promise.all(ends.map((end) => end.catch(codeOf)))).toEqual(['CORRUPT_RECORD', 'CORRUPT_RECORD']);
+  const skipped = await state.update('k', (_, { skip }) => skip(1));
+  expect(() => skipped.state).toThrow(CorruptRecordError);
+  expect(store.history).toHaveLength(1);
+});
 
 describe('migrate', () => {
   test('step by step, in memory when it is only read; the next write stores it; versions and results go on', async () => {
