@@ -3,16 +3,7 @@
  * Records in a bucket of anything that speaks S3 with conditional writes: one object a key.
  * @module
  */
-import {
-  isAbsent,
-  onAbort,
-  type S3Answer,
-  type S3Call,
-  type S3Fetch,
-  s3Caller,
-  s3Refusal,
-  strongEtag,
-} from '@chunks/base';
+import { isAbsent, type S3Answer, type S3Call, type S3Fetch, s3Caller, s3Refusal, strongEtag } from '@chunks/base';
 import { MAX_OBJECT_VALUE_BYTES, ObjectNames, stamped, unstamped } from '../object-records.ts';
 import type { Revision, VersionedStore } from '../store.ts';
 
@@ -67,24 +58,24 @@ const ignored = (method: string): Error =>
 
 /**
  * Tried once until it holds. What fails, fails before the caller's own request: `definite`. One that hangs is given up
- * along with a call that waits for it.
+ * with the call that began it.
  */
 function once(trial: () => Promise<void>): (signal: AbortSignal) => Promise<void> {
   let proved: Promise<void> | undefined;
-  const forget = (): void => {
-    proved = undefined;
-  };
-  return async (signal) => {
-    const unlink = onAbort(signal, forget);
-    try {
-      proved ??= trial();
-      await proved;
-    } catch (error) {
-      forget();
-      throw Object.assign(Object(error), { definite: true });
-    } finally {
-      unlink();
-    }
+  let begun: AbortSignal | undefined;
+  return (signal) => {
+    if (begun?.aborted) proved = undefined;
+    if (proved === undefined) begun = signal;
+    proved ??= trial().then(
+      () => {
+        begun = undefined;
+      },
+      (error: unknown) => {
+        proved = undefined;
+        throw Object.assign(Object(error), { definite: true });
+      },
+    );
+    return proved;
   };
 }
 
