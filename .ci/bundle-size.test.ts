@@ -47,7 +47,7 @@ test.each([
   },
   {
     imports: "{ createState, memoryStore, isStateError } from '@chunks/state'",
-    limit: 11_600,
+    limit: 12_100,
     unused: /http\/|range|bytes\.ts|emitter|sqlite/,
   },
   { imports: "{ redisStore } from '@chunks/state/redis'", limit: 2_650, unused: /http\/|lane|fold|locks/ },

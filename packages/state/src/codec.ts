@@ -10,7 +10,8 @@ export interface Codec<T> {
   revive(key: string, parsed: unknown): T;
 }
 
-const isPlain = (value: object): boolean => {
+/** Whether JSON brings back the like of it: an object without a class, or a list. */
+export const isPlain = (value: object): boolean => {
   let above = Object.getPrototypeOf(value);
   if (above === Object.prototype) return true;
   // By depth and not by identity, so that objects of another realm pass.

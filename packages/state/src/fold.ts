@@ -4,6 +4,7 @@ import { type Applied, type Base, type Contents, checkSize, follow, type Remembe
 import { LossyStateError, UpdateConflictError } from './errors.ts';
 import type { Form } from './form.ts';
 import type { Member } from './member.ts';
+import { OwnObjects } from './own-objects.ts';
 import { Remembered } from './remembered.ts';
 
 /** What one update came to, if this attempt holds. */
@@ -52,6 +53,8 @@ export class Fold {
   #careful: boolean;
   /** Made of the checkpoint when somebody needs it. */
   #draft: object | undefined;
+  /** Of that draft, while others are to come. */
+  #own: OwnObjects | undefined;
   #found = '';
   #json = '';
   /** The first member that the checkpoint does not contain. */
@@ -155,6 +158,8 @@ export class Fold {
     if (updater.constructor?.name === 'AsyncFunction' && this.#start < this.#at) this.#checkpoint();
     const heard = new Heard();
     const draft = this.#fresh();
+    const isLast = this.#at === this.#members.length - 1;
+    if (this.#start === this.#at) this.#own = isLast || this.#careful ? undefined : new OwnObjects(draft);
     let returned: unknown;
     try {
       returned = updater(draft, contextOf(member, version, heard));
@@ -221,7 +226,8 @@ export class Fold {
       if (this.#form.schema) return this.#approve(member, turn, this.#form.checked(this.#key, next, UPDATED));
       const json = heard.replaced ? this.#form.encode(this.#key, next) : undefined;
       this.#pass(member, turn);
-      if (json !== undefined || apart || this.#careful) this.#checkpoint(json);
+      const isOver = json !== undefined || apart || this.#careful;
+      if (isOver || (this.#at < this.#members.length && !this.#own?.adopt(this.#fresh()))) this.#checkpoint(json);
     } catch (error) {
       // Without a checkpoint before it, the fault may be another one's.
       if (!alone && error instanceof LossyStateError && error.path.startsWith('state')) throw error;

@@ -32,9 +32,8 @@ export interface UpdateContext<T> {
  * that settles; one that does so without being an async function may be called twice in one attempt, for only then is it
  * known that it must not share a draft.
  *
- * What it puts into the draft it gives away: an object that is also held elsewhere goes in as a copy
- * (`structuredClone`), for updaters that share the commit may change it there. Updaters of one key run in the async
- * context of the update that came first, so what it knows from an `AsyncLocalStorage` is to be read before `update`.
+ * What it puts into the draft may be held elsewhere too: the updaters after it get a copy. Updaters of one key run in the
+ * async context of the update that came first, so what it knows from an `AsyncLocalStorage` is to be read before `update`.
  */
 export type Updater<T, R> = (draft: T, context: UpdateContext<T>) => R | PromiseLike<R>;
 
