@@ -1,6 +1,7 @@
 // One process of the four.
 import { openStore, type StoreAddress } from '../test/processes/stores.ts';
 import type { Tuning } from './by-hand.ts';
+import { sharedNow } from './shared-clock.ts';
 import { LOOP, STATE, waysOn } from './subjects.ts';
 
 /** What it is told, as JSON. */
@@ -25,9 +26,10 @@ async function crowd(on: string): Promise<void> {
 // As a process that has been at it for a while: connected, its code compiled.
 for (let i = 0; i < 5; i++) await crowd(`${key}-warm-${process.pid}-${i}`);
 process.send?.('ready');
-process.once('message', async () => {
+process.once('message', async (beginMs: number) => {
+  await new Promise((resolve) => setTimeout(resolve, beginMs - sharedNow()));
   await crowd(key);
-  process.send?.('done');
+  process.send?.(sharedNow());
   await store.close?.();
   await close();
   process.disconnect();

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Contender, interleave, table } from '../../base/bench/interleave.ts';
 import type { Tuning } from './by-hand.ts';
 import type { ProcessTask } from './process.ts';
+import { sharedNow } from './shared-clock.ts';
 import { expectCount, type Ground, LOOP, STATE } from './subjects.ts';
 
 const PROCESSES = 4;
@@ -17,11 +18,11 @@ async function together(task: ProcessTask): Promise<number> {
   const children = Array.from({ length: PROCESSES }, () => fork(script, [JSON.stringify(task)]));
   const exits = children.map((child) => once(child, 'exit'));
   await Promise.all(children.map((child) => once(child, 'message')));
-  const startMs = performance.now();
-  const done = children.map((child) => once(child, 'message'));
-  for (const child of children) child.send('go');
-  await Promise.all(done);
-  const tookMs = performance.now() - startMs;
+  const ends = children.map((child) => once(child, 'message'));
+  // At an hour that all have heard of by then: messages take as long as the work.
+  const beginMs = sharedNow() + 50;
+  for (const child of children) child.send(beginMs);
+  const tookMs = Math.max(...(await Promise.all(ends)).map(([endMs]) => endMs as number)) - beginMs;
   await Promise.all(exits);
   return tookMs;
 }
