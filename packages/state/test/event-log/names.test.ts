@@ -48,7 +48,7 @@ describe('positions', () => {
         let latestMs = 0;
         for (const ms of times) {
           const position = positions.next(ms);
-          latestMs = Math.max(latestMs, ms, 1);
+          latestMs = Math.max(latestMs, ms);
           expect(position > last).toBe(true);
           expect(isPosition(position)).toBe(true);
           expect(timeOf(position)).toBe(latestMs);

@@ -79,7 +79,7 @@ describe('staleKv', () => {
       }),
       { numRuns: runs(50) },
     );
-    expect(stale).toBeGreaterThan(20);
+    expect(stale).toBeGreaterThan(runs(50) / 5);
   });
 
   test('a place keeps an answer: what was looked for too early stays missing, what was deleted stays, for a while', async () => {
