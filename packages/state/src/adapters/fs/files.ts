@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 
 /** What is asked of the file system, each call one step of which others see all or nothing, except `write`. */
 export interface Files {
@@ -21,25 +21,33 @@ export interface Files {
   changedMs(folder: string): Promise<number>;
 }
 
+/** Works on a file, which is closed however that ends. */
+async function opened(file: string, flags: 'r' | 'wx', work: (handle: FileHandle) => Promise<void>): Promise<void> {
+  const handle = await open(file, flags);
+  try {
+    await work(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** @param isSynced whether what was written is to survive a power cut */
 export function nodeFiles(isSynced: boolean): Files {
   return {
     list: (folder) => readdir(folder),
     read: (file) => readFile(file, 'utf8'),
-    write: async (file, text) => {
-      await using handle = await open(file, 'wx');
-      await handle.writeFile(text);
-      if (isSynced) await handle.sync();
-    },
+    write: (file, text) =>
+      opened(file, 'wx', async (handle) => {
+        await handle.writeFile(text);
+        if (isSynced) await handle.sync();
+      }),
     make: (folder) => mkdir(folder, { recursive: true }),
     move: rename,
     removeFile: unlink,
     removeFolder: rmdir,
     erase: (folder) => rm(folder, { recursive: true, force: true }),
     sync: async (folder) => {
-      if (!isSynced) return;
-      await using handle = await open(folder);
-      await handle.sync();
+      if (isSynced) await opened(folder, 'r', (handle) => handle.sync());
     },
     changedMs: async (folder) => (await stat(folder)).mtimeMs,
   };
