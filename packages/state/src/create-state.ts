@@ -1,5 +1,5 @@
 import { checkFunction, checkInteger, checkNumber, checkText, refuseRange, refuseType } from '@chunks/base';
-import { type Base, bytesOf, versionOf } from './envelope.ts';
+import { type Base, bytesOf, mayExceed, versionOf } from './envelope.ts';
 import { PendingFullError, StateClosedError, UpdateAmbiguousError } from './errors.ts';
 import { list, purge } from './keys.ts';
 import { Lane, type LaneSettings } from './lane.ts';
@@ -183,7 +183,7 @@ class Records<T extends object> implements State<T> {
   #check(what: 'key' | 'prefix', key: string, signal: AbortSignal | undefined): void {
     if (typeof key !== 'string') refuseType(what, 'a string', key);
     const { maxKeyBytes: limit } = this.#settings;
-    if (limit < Number.POSITIVE_INFINITY && bytesOf(key) > limit)
+    if (mayExceed(key.length, limit) && bytesOf(key) > limit)
       refuseRange(what, `at most ${limit} bytes on this store`, key);
     if (this.#closed !== undefined) throw new StateClosedError({ key });
     signal?.throwIfAborted();

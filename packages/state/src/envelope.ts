@@ -66,6 +66,9 @@ export const absent = (asOf: number): Base => ({
 /** Bytes of UTF-8. */
 export const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
+/** Whether texts that add up to so many UTF-16 units, of three bytes each at most, must be counted to know that they fit. */
+export const mayExceed = (units: number, limit: number): boolean => 3 * units > limit;
+
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
@@ -134,7 +137,9 @@ export function follow(
 
 /** @throws ValueTooLargeError */
 export function checkSize(key: string, contents: Contents, limit: number): Contents {
-  const bytes = limit === Number.POSITIVE_INFINITY ? 0 : bytesOf(pack(contents));
+  if (limit === Number.POSITIVE_INFINITY) return contents;
+  const units = headOf(contents).length + (contents.json ?? 'null').length + 1;
+  const bytes = mayExceed(units, limit) ? bytesOf(pack(contents)) : 0;
   if (bytes <= limit) return contents;
   throw new ValueTooLargeError({ key, what: 'the record', bytes, limit });
 }

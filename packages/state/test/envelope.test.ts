@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { runs } from '../../../.ci/testing/runs.ts';
-import { absent, type Base, bytesOf, follow, isApplied, pack, unpack, versionOf } from '../src/envelope.ts';
+import { absent, type Base, bytesOf, checkSize, follow, isApplied, pack, unpack, versionOf } from '../src/envelope.ts';
 
 const remember = { commits: 64, keys: 256, maxBytes: 16_384 };
 const asBase = (contents: Omit<Base, 'revision' | 'asOf'>): Base => ({
@@ -115,4 +115,17 @@ test('while fewer writers than remembered take part, it always knows', () => {
 
 test('bytesOf counts UTF-8', () => {
   expect(bytesOf('aé😀')).toBe(1 + 2 + 4);
+});
+
+test('a record is too large when its bytes are more than the limit, whatever letters it is written in', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'é', '€', '😀'), maxLength: 40 });
+  fc.assert(
+    fc.property(text, text, fc.integer({ min: -60, max: 60 }), (state, writeId, room) => {
+      const contents = { ...absent(0), json: JSON.stringify(state), writeId };
+      const bytes = bytesOf(pack(contents));
+      const limit = bytes + room;
+      if (room >= 0) expect(checkSize('key', contents, limit)).toBe(contents);
+      else expect(() => checkSize('key', contents, limit)).toThrow(`has ${bytes} bytes, the limit is ${limit}`);
+    }),
+  );
 });
