@@ -1,9 +1,9 @@
 // Which servers the suites can have. Without one its suites are left out, and said to be; with CHUNKS_SERVICES=required
 // an absent server fails the run.
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { listens } from './testing/listens.ts';
 
 // Beside the server that is there for all, suites start servers of their own, to stop and to kill them.
 const SERVICES = {
@@ -17,19 +17,6 @@ declare module 'vitest' {
   interface ProvidedContext {
     services: readonly Service[];
   }
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: 2_000 });
-    const end = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-    socket.once('timeout', () => end(false));
-  });
 }
 
 function isInstalled(program: string): boolean {

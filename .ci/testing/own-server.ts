@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer, connect as dial } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { listens } from './listens.ts';
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -13,13 +14,6 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   return port;
 }
-
-const accepts = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = dial(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
 
 // Not at one go: who is served goes on being served until the blow.
 async function childrenOf(pid: number): Promise<number[]> {
@@ -66,7 +60,7 @@ export class OwnServer {
     return new OwnServer(port, folder, {
       line: ['redis-server', ...where, '--save', '', ...options],
       signal: 'SIGKILL',
-      isReady: () => accepts(port),
+      isReady: () => listens(port),
     }).start();
   }
 
@@ -112,7 +106,7 @@ export class OwnServer {
     return new OwnServer(port, folder, {
       line: ['nats-server', '-a', '127.0.0.1', '-p', `${port}`, '-js', '-sd', folder],
       signal: 'SIGKILL',
-      isReady: () => accepts(port),
+      isReady: () => listens(port),
     }).start();
   }
 

@@ -1,6 +1,6 @@
 // Leases over a real Redis on 127.0.0.1:6379, against the locks that people use there. Part of `node main.ts`; alone:
 // `node leases.ts`.
-import { connect as dial } from 'node:net';
+import { listens } from '../../../.ci/testing/listens.ts';
 import { compare, interleave, median, type Contender as Side, score, table } from '../../base/bench/interleave.ts';
 import { chunks, connect, type RedisContender, raw, redisSemaphore, redlockUniversal } from './redis-contenders.ts';
 
@@ -8,13 +8,6 @@ const PREFIX = `chunks-bench-${process.pid}`;
 const makers = [raw, chunks, redisSemaphore, redlockUniversal];
 const locking = makers.slice(1);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-const reachable = (): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = dial(6379, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.end());
-  });
 
 /** Commands that Redis has carried out, by name; those inside scripts count as the script's one. */
 async function commands(): Promise<number> {
@@ -117,7 +110,7 @@ async function crowd(): Promise<void> {
   for (const subject of subjects) await subject.close();
 }
 
-if (await reachable()) {
+if (await listens(6379)) {
   await uncontended();
   await handOff();
   await waiting();

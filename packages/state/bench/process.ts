@@ -1,7 +1,8 @@
 // One process of the four.
+
+import { sharedNow } from '../test/processes/shared-clock.ts';
 import { openStore, type StoreAddress } from '../test/processes/stores.ts';
 import type { Tuning } from './by-hand.ts';
-import { sharedNow } from './shared-clock.ts';
 import { LOOP, STATE, waysOn } from './subjects.ts';
 
 /** What it is told, as JSON. */

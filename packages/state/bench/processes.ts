@@ -3,9 +3,9 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { type Contender, interleave, table } from '../../base/bench/interleave.ts';
+import { sharedNow } from '../test/processes/shared-clock.ts';
 import type { Tuning } from './by-hand.ts';
 import type { ProcessTask } from './process.ts';
-import { sharedNow } from './shared-clock.ts';
 import { expectCount, type Ground, LOOP, STATE } from './subjects.ts';
 
 const PROCESSES = 4;

@@ -1,9 +1,9 @@
 // The stores, and the three ways to update a record in one.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createState, memoryStore, type VersionedStore } from '@chunks/state';
+import { listens } from '../../../.ci/testing/listens.ts';
 import { passOn } from '../src/testing/pass-on.ts';
 import { type OpenStore, openStore, type StoreAddress } from '../test/processes/stores.ts';
 import { type Change, fullJitter, inTurn, type Tuning } from './by-hand.ts';
@@ -18,13 +18,6 @@ export interface Ground extends OpenStore {
 const PORTS = { redis: 6379, postgres: 5432, nats: 4222 } as const;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const nothing = (): void => undefined;
-
-const answers = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
 
 /** Counts its writes. */
 export function counted(store: VersionedStore): VersionedStore & { writes: number } {
@@ -72,7 +65,7 @@ export async function grounds(): Promise<{ all: readonly Ground[]; close(): Prom
     ['postgres', 'Postgres'],
     ['nats', 'NATS'],
   ] as const) {
-    if (await answers(PORTS[kind])) await open(title, kind, String(PORTS[kind]));
+    if (await listens(PORTS[kind])) await open(title, kind, String(PORTS[kind]));
     else console.log(`LEFT OUT: ${title}, nobody answers on port ${PORTS[kind]}\n`);
   }
   return {

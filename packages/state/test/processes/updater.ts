@@ -2,6 +2,7 @@
 // update only after it has ended.
 import { createState } from '@chunks/state';
 import type { UpdateEnd } from '@chunks/state/testing';
+import { sharedNow } from './shared-clock.ts';
 import { openStore, type StoreAddress } from './stores.ts';
 import { nameOf } from './updater-names.ts';
 
@@ -26,20 +27,17 @@ process.on('disconnect', orphaned);
 const { store, close } = await openStore(task.address);
 const state = createState({ store, initial: () => ({ log: [] as string[] }) });
 
-// On the clock that all processes of a machine share.
-const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
-
 async function update(updater: number): Promise<void> {
   for (let round = 0; round < task.rounds; round++) {
     const name = nameOf(task.process, updater, round);
-    const begun = { name, process: task.process, start: nowMs() };
+    const begun = { name, process: task.process, start: sharedNow() };
     try {
       const o = { maxAttempts: 1_000 };
       const { version, index } = await state.update('shared', (draft) => void draft.log.push(name), o);
-      tell({ ...begun, outcome: 'done', end: nowMs(), version, index });
+      tell({ ...begun, outcome: 'done', end: sharedNow(), version, index });
     } catch (error) {
       const isUnknown = (error as { code?: string }).code === 'UPDATE_AMBIGUOUS';
-      tell({ ...begun, outcome: isUnknown ? 'unknown' : 'failed', end: nowMs() });
+      tell({ ...begun, outcome: isUnknown ? 'unknown' : 'failed', end: sharedNow() });
     }
   }
 }
