@@ -13,6 +13,7 @@ export * from './http/entity-tag.ts';
 export * from './http/http-date.ts';
 export * from './http/range-header.ts';
 export * from './http/range-response.ts';
+export * from './key-text.ts';
 export * from './linked-list.ts';
 export * from './object-name.ts';
 export * from './range-set.ts';

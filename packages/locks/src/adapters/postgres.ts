@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Clock, checkText, refuseRange, refuseType, systemClock } from '@chunks/base';
+import { type Clock, checkText, escapedUnits, refuseRange, refuseType, systemClock } from '@chunks/base';
 import type { LeaseDriver } from '../lease-driver.ts';
 import { WakeHub } from '../wake-hub.ts';
 import { listeningOf, type PostgresClient, queryOf } from './postgres/listening.ts';
@@ -104,8 +104,7 @@ function quoted(table: string): string {
 }
 
 // Postgres has no NUL in text, and UTF-8 turns every lone surrogate into the same sign.
-const textOf = (key: string): string =>
-  key.replace(/[\0\\\p{Surrogate}]/gu, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const textOf = (key: string): string => escapedUnits(key, /[\0\\\p{Surrogate}]/gu);
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown } | undefined)?.code;
 

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Clock, refuseType, systemClock } from '@chunks/base';
+import { type Clock, escapedUnits, refuseType, systemClock } from '@chunks/base';
 import { claimChannel } from '../channel-claims.ts';
 import type { LeaseDriver } from '../lease-driver.ts';
 import { KEPT_MS } from '../lease-rules.ts';
@@ -210,8 +210,7 @@ function openerOf(
 }
 
 // UTF-8 would turn every lone surrogate into the same sign.
-const textOf = (key: string): string =>
-  key.replace(/[\\\p{Surrogate}]/gu, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const textOf = (key: string): string => escapedUnits(key, /[\\\p{Surrogate}]/gu);
 
 /**
  * Leases in Redis 5 or later (or what speaks its language and runs its Lua scripts), each call one round trip.

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { onAbort, refuseType } from '@chunks/base';
+import { onAbort, refuseType, withoutHalf } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
 
 /** A key of two parts: the one of all records here, and the one of this record. */
@@ -99,7 +99,7 @@ export function denoKvStore(kv: DenoKvClient): VersionedStore {
     async *list(prefix, { signal }) {
       signal.throwIfAborted();
       // A prefix that ends in the middle of a letter: the letter is not escaped, and what follows may be its other half.
-      const whole = prefix.replace(/[\ud800-\udbff]$/, '');
+      const whole = withoutHalf(prefix);
       const start = escaped(whole);
       for await (const entry of kv.list({ prefix: [SPACE], start: [SPACE, start] }, strong)) {
         signal.throwIfAborted();

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type Clock, checkText, onAbort, refuseRange, refuseType, systemClock } from '@chunks/base';
+import { type Clock, checkText, onAbort, refuseRange, refuseType, systemClock, withoutHalf } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
 import { Ticks, type Watching, watchingOn } from './postgres/listening.ts';
 import {
@@ -127,7 +127,7 @@ function makingTable(send: Send, make: string): Send {
 /** Keys in their order, page by page. */
 async function* list(run: Send, text: string, prefix: string, signal: AbortSignal): AsyncGenerator<string, void> {
   // Half a pair at the end is no sign of its own where the pair is whole.
-  let from = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
+  let from = columnOf(withoutHalf(prefix));
   const end = from + LAST;
   for (let isMore = true; isMore; ) {
     signal.throwIfAborted();

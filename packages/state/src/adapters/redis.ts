@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { checkOneOf, refuseType } from '@chunks/base';
+import { checkOneOf, refuseType, withoutHalf } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
 import { type Capable, isPlain, type RedisClient, type Run, runnerOf } from './redis/client.ts';
 import { keyOf, LIST, READ, REMOVE, textOf, WRITE } from './redis/scripts.ts';
@@ -32,7 +32,7 @@ const recordOf = (reply: unknown): { value: string; revision: string } | undefin
 /** Keys as they come, each once. */
 async function* list(run: Run, prefix: string, begin: string, signal: AbortSignal): AsyncGenerator<string> {
   // Half a sign is no text that a server could look for.
-  const text = textOf(begin.replace(/[\ud800-\udbff]$/, ''));
+  const text = textOf(withoutHalf(begin));
   // A key may come twice when the server's table grows or shrinks.
   const seen = new Set<string>();
   for (let cursor = ''; cursor !== '0'; ) {

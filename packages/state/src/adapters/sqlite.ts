@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { type Clock, checkInteger, checkText, systemClock } from '@chunks/base';
+import { type Clock, checkInteger, checkText, systemClock, withoutHalf } from '@chunks/base';
 import type { VersionedStore } from '../store.ts';
 
 /** How {@link sqliteStore} waits for others. */
@@ -82,7 +82,7 @@ type Use = <T>(work: (connection: Connection) => T) => Promise<T>;
 /** Page by page, as a statement that stays open would keep the log from being taken over into the file. */
 async function* listed(use: Use, prefix: string, signal: AbortSignal): AsyncGenerator<string> {
   // A prefix may end in the middle of a letter, which is escaped only as long as its other half is missing.
-  const begin = columnOf(prefix.replace(/[\ud800-\udbff]$/, ''));
+  const begin = columnOf(withoutHalf(prefix));
   for (let from = begin; ; ) {
     signal.throwIfAborted();
     const page = await use(({ list }) => list.all(from).map((row) => row['key'] as string));

@@ -1,3 +1,5 @@
+import { escapedUnits } from '@chunks/base';
+
 // A record is a hash of value `v` and revision `r`. Each script has one key alone, so it has one slot in every cluster.
 // They are sent as they are: by their digest they take as long, and a second request whenever a server has forgotten them.
 
@@ -35,8 +37,7 @@ for i, name in ipairs(page[2]) do page[2][i] = string.sub(name, #KEYS[1] + 1) en
 return page`;
 
 /** The text of a key. UTF-8 would turn every lone surrogate into the same sign. */
-export const textOf = (key: string): string =>
-  key.replace(/[\\\p{Surrogate}]/gu, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
+export const textOf = (key: string): string => escapedUnits(key, /[\\\p{Surrogate}]/gu);
 
 /** And back. */
 export const keyOf = (text: string): string =>
